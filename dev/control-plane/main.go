@@ -39,6 +39,9 @@ import (
 
 const usage = "usage: control-plane etcd|apiserver|controller-manager|scheduler|pods|kubectl [flags]"
 
+// exitWithParent names the variable that ties the process to the one that started it.
+const exitWithParent = "CONTROL_PLANE_EXIT_WITH_PARENT"
+
 func main() {
 	if len(os.Args) < 2 {
 		fmt.Fprintln(os.Stderr, usage)
@@ -46,6 +49,9 @@ func main() {
 	}
 	role := os.Args[1]
 	os.Args = append([]string{role}, os.Args[2:]...)
+	if os.Getenv(exitWithParent) != "" {
+		go exitAtEndOfInput()
+	}
 	switch role {
 	case "etcd":
 		exit(runEtcd(os.Args[1:]))
@@ -72,6 +78,13 @@ func exit(err error) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+}
+
+// exitAtEndOfInput ends the process when standard input, a pipe held by the parent, closes: the kernel
+// closes it however the parent dies, so no role outlives a killed test run.
+func exitAtEndOfInput() {
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	os.Exit(1)
 }
 
 // runEtcd serves one member on loopback without fsync: its data live as long as the process's folder.
@@ -114,7 +127,7 @@ func runEtcd(args []string) error {
 }
 
 // runPods is kwok with the stages of its own module: every node and pod becomes ready at once.
-// It keeps its configuration in --work-dir and touches no other folder.
+// It keeps its configuration in --work-dir, touches no other folder, and listens on no port.
 func runPods(args []string) error {
 	if len(args) < 2 || args[0] != "--work-dir" {
 		return errors.New("usage: control-plane pods --work-dir DIR [flags of kwok]")
@@ -124,7 +137,7 @@ func runPods(args []string) error {
 	if err := os.WriteFile(stages, []byte(strings.Join(documents, "\n---\n")), 0o600); err != nil {
 		return err
 	}
-	os.Args = append([]string{"kwok", "--config", stages, "--manage-all-nodes=true"}, args[2:]...)
+	os.Args = append([]string{"kwok", "--config", stages, "--manage-all-nodes=true", "--node-port=0", "--server-address="}, args[2:]...)
 	flags := pflag.NewFlagSet("global", pflag.ContinueOnError)
 	flags.ParseErrorsAllowlist.UnknownFlags = true
 	flags.SetOutput(io.Discard)
@@ -134,6 +147,7 @@ func runPods(args []string) error {
 		return err
 	}
 	command := kwok.NewCommand(ctx)
+	command.Version = "" // its --version collides with the one that Kubernetes registers for every command
 	command.PersistentFlags().AddFlagSet(flags)
 	return command.ExecuteContext(ctx)
 }

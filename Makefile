@@ -1,0 +1,42 @@
+# Everything runs on the Node that package-lock.json pins; the Node on PATH only has to run npm.
+# POSIX shell and GNU make 3.81 suffice, so macOS works as it is.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+MAKEFLAGS += --no-print-directory
+
+BIN := $(CURDIR)/node_modules/.bin
+export PATH := $(BIN):$(PATH)
+
+# A kubeconfig lying around in the environment is not meant for us; one given to make is.
+ifneq ($(origin KUBECONFIG),command line)
+unexport KUBECONFIG
+endif
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: setup
+setup: ## Install the packages, when package-lock.json changed
+	@sh dev/tools/setup.sh
+
+.PHONY: test
+test: setup ## Run all checks and tests; the last line is "N passed, N failed"
+	@node dev/tools/test.ts
+
+N ?= 10
+.PHONY: test-repeat
+test-repeat: setup ## Run the integration tests N times (N=10)
+	@node dev/tools/test.ts --repeat '$(N)'
+
+.PHONY: demo
+demo: setup ## Show the operator at work (ONCE=1: end by itself; KUBECONFIG=file YES=1: in that cluster)
+	@ONCE='$(ONCE)' YES='$(YES)' node dev/demo/main.ts
+
+.PHONY: build
+build: setup ## Bundle the operator into dist/
+	@node dev/tools/bundle.ts
+
+.PHONY: clean
+clean: ## Remove what was built and installed
+	rm -rf dist .cache node_modules

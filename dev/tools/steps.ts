@@ -1,0 +1,98 @@
+import { mkdir, readFile, rm } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { ROOT, runCommand, wasInterrupted, type Command } from './command.ts';
+import { REPORT_FILE_VARIABLE } from './count-reporter.ts';
+import { addTallies, EMPTY_TALLY, failure, tallyOfCommand, tallyOfTests, type Tally, type TestReport } from './tally.ts';
+
+/** One step of a test run. */
+export interface Step {
+  readonly name: string;
+  /** `check`: counts as one; `tests`: Vitest, counts as its tests; `preparation`: counts only when it fails. */
+  readonly kind: 'check' | 'tests' | 'preparation';
+  readonly command: Command;
+  /** The name of an earlier step without whose success this one cannot run. */
+  readonly needs?: string;
+}
+
+const MINUTE = 60_000;
+const REPORTERS = ['--reporter=default', '--reporter=./dev/tools/count-reporter.ts'];
+
+/** Builds the program that integration tests run against. */
+export const controlPlaneStep = {
+  name: 'control plane build',
+  command: { file: 'node', args: ['dev/tools/build-control-plane.ts'], timeoutMs: 30 * MINUTE },
+} as const;
+
+/** The tests that need a control plane. */
+export const integrationStep: Step = {
+  name: 'integration tests',
+  kind: 'tests',
+  command: { file: 'vitest', args: ['run', '--project', 'integration', ...REPORTERS], timeoutMs: 20 * MINUTE },
+  needs: controlPlaneStep.name,
+};
+
+/** All that `make test` runs, in order. */
+export const allSteps: readonly Step[] = [
+  check('format', 2 * MINUTE, 'prettier', '--check', '--log-level=warn', '.'),
+  check('lint', 3 * MINUTE, 'oxlint', '--type-aware', '--deny-warnings'),
+  check('types', 3 * MINUTE, 'tsc', '--noEmit'),
+  check('boundaries', MINUTE, 'node', 'dev/tools/boundaries.ts'),
+  check('generated CRD', MINUTE, 'node', 'dev/tools/crd.ts', '--check'),
+  {
+    name: 'unit and property tests',
+    kind: 'tests',
+    command: {
+      file: 'vitest',
+      args: ['run', '--project', 'unit', '--project', 'property', ...REPORTERS],
+      timeoutMs: 10 * MINUTE,
+    },
+  },
+  { ...controlPlaneStep, kind: 'check' },
+  integrationStep,
+];
+
+/** Runs all steps, whatever becomes of the ones before, and sums them up. */
+export async function runSteps(steps: readonly Step[], log: (line: string) => void): Promise<Tally> {
+  const broken = new Set<string>();
+  let total = EMPTY_TALLY;
+  for (const [index, step] of steps.entries()) {
+    if (wasInterrupted()) return addTallies(total, failure('interrupted'));
+    const label = `[${index + 1}/${steps.length}] ${step.name}`;
+    log(`${label} …`);
+    const began = performance.now();
+    const blocked = step.needs !== undefined && broken.has(step.needs);
+    const tally = blocked ? failure(`${step.name}: not run, for want of: ${step.needs}`) : await runStep(step);
+    if (tally.failed > 0) broken.add(step.name);
+    log(`${label}: ${tally.failed === 0 ? 'passed' : 'FAILED'} (${((performance.now() - began) / 1000).toFixed(1)} s)`);
+    total = addTallies(total, tally);
+  }
+  return total;
+}
+
+async function runStep(step: Step): Promise<Tally> {
+  if (step.kind === 'tests') return runTests(step);
+  const tally = tallyOfCommand(step.name, await runCommand(step.command));
+  return step.kind === 'preparation' ? { ...tally, passed: 0 } : tally;
+}
+
+async function runTests(step: Step): Promise<Tally> {
+  const cache = resolve(ROOT, '.cache');
+  const file = resolve(cache, `test-report-${process.pid}.json`);
+  await mkdir(cache, { recursive: true });
+  await rm(file, { force: true });
+  const result = await runCommand({ ...step.command, env: { [REPORT_FILE_VARIABLE]: file } });
+  const report = await readReport(file);
+  await rm(file, { force: true });
+  return tallyOfTests(step.name, report, result);
+}
+
+/** Undefined when Vitest ended without one, or in the middle of writing it. */
+async function readReport(file: string): Promise<TestReport | undefined> {
+  return readFile(file, 'utf8')
+    .then((text) => JSON.parse(text) as TestReport)
+    .catch(() => undefined);
+}
+
+function check(name: string, timeoutMs: number, file: string, ...args: string[]): Step {
+  return { name, kind: 'check', command: { file, args, timeoutMs } };
+}

@@ -1,0 +1,32 @@
+/** The names by which users, the API server and the operator before us know things. They are a contract: none may change. */
+
+export const group = 'onepassword.com';
+export const version = 'v1';
+export const kind = 'OnePasswordItem';
+export const plural = 'onepassworditems';
+
+/** Field manager and event source of everything we write. */
+export const fieldManager = 'keyturn';
+
+/** Left on resources and Deployments by the old operator; removed when met. */
+export const legacyFinalizer = 'onepassword.com/finalizer.secret';
+
+/** Annotations shared with the old operator. */
+export const annotations = {
+  itemPath: 'operator.1password.io/item-path',
+  itemName: 'operator.1password.io/item-name',
+  itemVersion: 'operator.1password.io/item-version',
+  autoRestart: 'operator.1password.io/auto-restart',
+  lastRestarted: 'operator.1password.io/last-restarted',
+  /** On a Secret that nobody owns: Keyturn may take it over. */
+  adopt: 'keyturn.dev/adopt',
+  /** On a Secret: JSON, key → revision of its last change. */
+  revisions: 'keyturn.dev/revisions',
+  /** On a Secret: JSON, the names of the labels and annotations copied from the resource. */
+  copied: 'keyturn.dev/copied',
+  /** On a workload or its pod template: JSON, Secret name → revision its pods are known to have. */
+  knownRevisions: 'keyturn.dev/known-revisions',
+} as const;
+
+/** The label by which we watch Secrets, so that other people's are never read. */
+export const managedLabel = 'keyturn.dev/managed';

@@ -1,0 +1,191 @@
+import { z } from 'zod';
+
+/** What the process was asked to do: the environment and flags of the old operator, with the same meanings. */
+export interface Config {
+  readonly connectHost: string;
+  readonly connectToken: string;
+  /** Empty: all namespaces. */
+  readonly watchNamespaces: readonly string[];
+  /** Milliseconds between looks at Connect. */
+  readonly pollingInterval: number;
+  readonly autoRestart: boolean;
+  readonly enableAnnotations: boolean;
+  readonly allowEmptyValues: boolean;
+  readonly healthAddress: ListenAddress | undefined;
+  readonly metricsAddress: ListenAddress | undefined;
+  readonly logLevel: 'debug' | 'info' | 'error';
+  /** Things that were accepted but mean something else, or nothing, here. */
+  readonly warnings: readonly string[];
+}
+
+export interface ListenAddress {
+  /** Undefined: all interfaces. */
+  readonly host: string | undefined;
+  readonly port: number;
+}
+
+/** Everything that is wrong with the configuration, each problem with its cure. */
+export class ConfigError extends Error {
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super(
+      `the configuration has ${problems.length === 1 ? 'a problem' : `${problems.length} problems`}:\n${problems.map((p) => `  - ${p}\n`).join('')}`,
+    );
+    this.name = 'ConfigError';
+    this.problems = problems;
+  }
+}
+
+const defaultPollingInterval = 10_000;
+const maxPollingSeconds = 24 * 60 * 60;
+
+/** Flags of the old operator that have no meaning here; those that take a value say so. */
+const ignoredFlags = new Map<string, 'boolean' | 'value'>([
+  ['zap-devel', 'boolean'],
+  ['zap-encoder', 'value'],
+  ['zap-stacktrace-level', 'value'],
+  ['zap-time-encoding', 'value'],
+  ['metrics-secure', 'boolean'],
+  ['enable-http2', 'boolean'],
+  ['metrics-cert-path', 'value'],
+  ['metrics-cert-name', 'value'],
+  ['metrics-cert-key', 'value'],
+  ['webhook-cert-path', 'value'],
+  ['webhook-cert-name', 'value'],
+  ['webhook-cert-key', 'value'],
+  ['kubeconfig', 'value'],
+]);
+
+const knownFlags = new Map<string, 'boolean' | 'value'>([
+  ['leader-elect', 'boolean'],
+  ['enable-annotations', 'boolean'],
+  ['allow-empty-values', 'boolean'],
+  ['health-probe-bind-address', 'value'],
+  ['metrics-bind-address', 'value'],
+  ['zap-log-level', 'value'],
+]);
+
+const booleanSchema = z
+  .string()
+  .regex(/^(1|t|true|0|f|false)$/i)
+  .transform((text) => /^(1|t|true)$/i.test(text));
+
+const hostSchema = z.url({ protocol: /^https?$/ });
+
+const namespaceSchema = z.string().regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/);
+
+const logLevelSchema = z.enum(['debug', 'info', 'error']);
+
+/** Reads the configuration. @throws ConfigError with every problem at once */
+export function readConfig(environment: Readonly<Record<string, string | undefined>>, args: readonly string[]): Config {
+  const problems: string[] = [];
+  const warnings: string[] = [];
+  const variable = (name: string): string | undefined => environment[name]?.trim() || undefined;
+
+  function parsed<T>(schema: z.ZodType<T>, text: string, problem: string, fallback: T): T {
+    const result = schema.safeParse(text);
+    if (result.success) return result.data;
+    problems.push(problem);
+    return fallback;
+  }
+
+  const flags = readFlags(args, problems, warnings);
+  const flag = (name: string, fallback = false): boolean => {
+    const text = flags.get(name);
+    return text === undefined ? fallback : parsed(booleanSchema, text, `--${name} must be true or false`, fallback);
+  };
+
+  const host = variable('OP_CONNECT_HOST');
+  const token = variable('OP_CONNECT_TOKEN');
+  if (host === undefined && variable('OP_SERVICE_ACCOUNT_TOKEN') !== undefined) {
+    problems.push(
+      'OP_SERVICE_ACCOUNT_TOKEN is set, but items are read from a Connect server only: set OP_CONNECT_HOST and OP_CONNECT_TOKEN',
+    );
+  } else {
+    if (host === undefined)
+      problems.push('OP_CONNECT_HOST is not set: give the URL of the Connect server, for instance http://onepassword-connect:8080');
+    else parsed(hostSchema, host, 'OP_CONNECT_HOST must be a URL that begins with http:// or https://', '');
+    if (token === undefined) problems.push('OP_CONNECT_TOKEN is not set: give an access token of the Connect server');
+    else if (/\s/.test(token)) problems.push('OP_CONNECT_TOKEN has white space inside: give the token alone, on one line');
+  }
+
+  const watchNamespaces = (variable('WATCH_NAMESPACE') ?? '')
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '');
+  for (const name of watchNamespaces) parsed(namespaceSchema, name, `WATCH_NAMESPACE: "${name}" is no name of a namespace`, '');
+
+  const autoRestart = variable('AUTO_RESTART');
+  if (variable('MANAGE_CONNECT')?.toLowerCase() === 'true') {
+    warnings.push('MANAGE_CONNECT has no effect: deploy the Connect server beside the operator, for instance with its own chart');
+  }
+  if (flag('leader-elect')) {
+    warnings.push('--leader-elect has no effect in this version: run one replica, and none of the old operator beside it');
+  }
+
+  const config: Config = {
+    connectHost: host ?? '',
+    connectToken: token ?? '',
+    watchNamespaces: [...new Set(watchNamespaces)],
+    pollingInterval: pollingInterval(variable('POLLING_INTERVAL'), warnings),
+    autoRestart: autoRestart !== undefined && parsed(booleanSchema, autoRestart, 'AUTO_RESTART must be true or false', false),
+    enableAnnotations: flag('enable-annotations'),
+    allowEmptyValues: flag('allow-empty-values'),
+    healthAddress: listenAddress(flags.get('health-probe-bind-address') ?? ':8081', '--health-probe-bind-address', problems),
+    metricsAddress: listenAddress(flags.get('metrics-bind-address') ?? ':8080', '--metrics-bind-address', problems),
+    logLevel: parsed(logLevelSchema, flags.get('zap-log-level') ?? 'info', '--zap-log-level must be debug, info or error', 'info'),
+    warnings,
+  };
+  if (problems.length > 0) throw new ConfigError(problems);
+  return config;
+}
+
+/** Flags as Go reads them: one dash or two, `--name=value` or `--name value`, a boolean alone means true. */
+function readFlags(args: readonly string[], problems: string[], warnings: string[]): ReadonlyMap<string, string> {
+  const values = new Map<string, string>();
+  const ignored = new Set<string>();
+  for (let index = 0; index < args.length; index += 1) {
+    const argument = args[index] ?? '';
+    const [, name, given] = /^--?([a-z][a-z0-9-]*)(?:=(.*))?$/s.exec(argument) ?? [];
+    const type = name === undefined ? undefined : (knownFlags.get(name) ?? ignoredFlags.get(name));
+    if (name === undefined || type === undefined) {
+      problems.push(
+        `unknown argument ${name === undefined ? `in position ${index + 1}` : `--${name}`}: the flags are ${[...knownFlags.keys()].map((flag) => `--${flag}`).join(', ')}`,
+      );
+      continue;
+    }
+    let value = given ?? 'true';
+    if (given === undefined && type === 'value') {
+      index += 1;
+      value = args[index] ?? '';
+    }
+    if (ignoredFlags.has(name)) ignored.add(`--${name}`);
+    else if (value === '') problems.push(`--${name} needs a value`);
+    else values.set(name, value);
+  }
+  if (ignored.size > 0) warnings.push(`accepted, but without effect here: ${[...ignored].join(', ')}`);
+  return values;
+}
+
+/** Seconds → milliseconds. What cannot be read means the default, as with the old operator, and a warning. */
+function pollingInterval(text: string | undefined, warnings: string[]): number {
+  if (text === undefined) return defaultPollingInterval;
+  const seconds = /^\d{1,9}$/.test(text) ? Number(text) : 0;
+  if (seconds >= 1 && seconds <= maxPollingSeconds) return seconds * 1000;
+  warnings.push(
+    `POLLING_INTERVAL must be a whole number of seconds from 1 to ${maxPollingSeconds}: using ${defaultPollingInterval / 1000}`,
+  );
+  return defaultPollingInterval;
+}
+
+/** `host:port`, `:port`, or `0` for none. */
+function listenAddress(text: string, name: string, problems: string[]): ListenAddress | undefined {
+  if (text === '0') return undefined;
+  const [, host, port] = /^(?:\[?([^[\]]*?)\]?):(\d{1,5})$/.exec(text) ?? [];
+  if (port === undefined || Number(port) > 65_535) {
+    problems.push(`${name} must be host:port, :port, or 0 for none`);
+    return undefined;
+  }
+  return { host: host || undefined, port: Number(port) };
+}

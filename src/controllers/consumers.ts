@@ -1,0 +1,68 @@
+import { annotations } from '../api/names.ts';
+import { isOptedIn } from '../domain/auto-restart.ts';
+import { objectKey } from '../domain/object.ts';
+import type { ConsumedSecret } from '../domain/restart-plan.ts';
+import { latestRevision, parseRevisions } from '../domain/revisions.ts';
+import type { ManagedSecret, Namespace, Workload } from '../kube/objects.ts';
+import type { Store } from '../kube/store.ts';
+
+export interface ConsumersOptions {
+  readonly workloads: Store<Workload>;
+  readonly secrets: Store<ManagedSecret>;
+  readonly namespaces: Store<Namespace>;
+  /** `AUTO_RESTART`: what holds where no annotation says anything. */
+  readonly autoRestart: boolean;
+}
+
+/** Who consumes which Secret, and whether its changes restart them. */
+export interface Consumers {
+  /** The workloads whose pods consume a Secret, by its `namespace/name`. */
+  of(secretKey: string): readonly Workload[];
+  /** Of our Secrets that a workload consumes, those whose changes restart it. */
+  secretsOf(workload: Workload): readonly ConsumedSecret[];
+  /** Whether a change of `secret` restarts `workload`. */
+  isOptedIn(secret: ManagedSecret, workload: Workload): boolean;
+}
+
+export function createConsumers({ workloads, secrets, namespaces, autoRestart }: ConsumersOptions): Consumers {
+  const bySecret = new Map<string, Set<string>>();
+
+  workloads.onChange((key, before, after) => {
+    for (const secretKey of secretKeys(before)) {
+      const keys = bySecret.get(secretKey);
+      keys?.delete(key);
+      if (keys?.size === 0) bySecret.delete(secretKey);
+    }
+    for (const secretKey of secretKeys(after)) {
+      const keys = bySecret.get(secretKey);
+      if (keys === undefined) bySecret.set(secretKey, new Set([key]));
+      else keys.add(key);
+    }
+  });
+
+  function optedIn(secret: ManagedSecret, workload: Workload): boolean {
+    const namespace = namespaces.get(objectKey({ namespace: '', name: workload.namespace }));
+    const said = [secret.annotations[annotations.autoRestart], workload.annotations[annotations.autoRestart], namespace?.autoRestart];
+    return isOptedIn(said, autoRestart);
+  }
+
+  return {
+    of: (secretKey) => [...(bySecret.get(secretKey) ?? [])].map((key) => workloads.get(key)).filter((workload) => workload !== undefined),
+    secretsOf: (workload) =>
+      secretKeys(workload).flatMap((key) => {
+        const secret = secrets.get(key);
+        if (secret === undefined || !optedIn(secret, workload)) return [];
+        return [{ name: secret.name, revision: secretRevision(secret) }];
+      }),
+    isOptedIn: optedIn,
+  };
+}
+
+/** When anything in a Secret last changed; 0 when nothing has since it was first written. */
+export function secretRevision(secret: ManagedSecret): number {
+  return latestRevision(parseRevisions(secret.annotations[annotations.revisions]));
+}
+
+function secretKeys(workload: Workload | undefined): string[] {
+  return (workload?.secrets ?? []).map((name) => objectKey({ namespace: workload?.namespace ?? '', name }));
+}

@@ -1,0 +1,143 @@
+import { annotations, fieldManager } from '../api/names.ts';
+import { objectKey } from '../domain/object.ts';
+import { adoptMissing, type ConsumedSecret, parseKnownRevisions, planRestart } from '../domain/restart-plan.ts';
+import type { Revisions } from '../domain/revisions.ts';
+import { type KubeClient, KubeError } from '../kube/client.ts';
+import { formatSelector, type ManagedSecret, reduceDeployment, type Workload } from '../kube/objects.ts';
+import { collectionPath, deployments, objectPath, replicaSets, type WireObject } from '../kube/resource.ts';
+import type { Store } from '../kube/store.ts';
+import { done, type Outcome, requeue } from '../runtime/controller.ts';
+import { type Consumers, secretRevision } from './consumers.ts';
+
+export interface WorkloadReconcilerOptions {
+  readonly workloads: Store<Workload>;
+  readonly consumers: Consumers;
+  readonly kube: KubeClient;
+  /** A rollout begins this long after the last change that calls for it, so that several make one; in milliseconds. */
+  readonly debounce: number;
+  /** A rollout was begun because `secrets` changed. */
+  readonly onRestart: (workload: Workload, secrets: readonly string[]) => void;
+}
+
+export interface WorkloadReconciler {
+  /** Rolls a workload when what it consumes is newer than what its pods know. */
+  readonly reconcile: (key: string, signal: AbortSignal) => Promise<Outcome>;
+  /** Makes every consumer of a Secret say what its pods know, before the data change. @throws KubeError */
+  readonly adoptConsumers: (before: ManagedSecret, signal: AbortSignal) => Promise<void>;
+}
+
+/** How soon to look again for a ReplicaSet that the Deployment controller has yet to make, in milliseconds. */
+const replicaSetDelay = 1_000;
+
+export function createWorkloadReconciler({
+  workloads,
+  consumers,
+  kube,
+  debounce,
+  onRestart,
+}: WorkloadReconcilerOptions): WorkloadReconciler {
+  return {
+    async reconcile(key, signal) {
+      const workload = workloads.get(key);
+      if (workload === undefined || workload.deleting) return done;
+      const secrets = consumers.secretsOf(workload);
+      const known = knownRevisions(workload);
+      let plan = planRestart(secrets, known, undefined);
+      if (plan.action === 'read-birth') {
+        const wait = debounce - (kube.serverTime() - latest(secrets));
+        if (wait > 0) return requeue(Math.min(wait, debounce));
+        const birth = await templateBirth(workload, signal);
+        if (birth === undefined) return requeue(replicaSetDelay);
+        plan = planRestart(secrets, known, birth);
+      }
+      switch (plan.action) {
+        case 'none':
+        case 'read-birth':
+          return done;
+        case 'adopt':
+          await adopt(workload, plan.known, signal);
+          return done;
+        case 'roll':
+          // A paused Deployment comes back here when it is resumed.
+          if (workload.paused) return done;
+          await roll(workload, plan.known, signal);
+          onRestart(workload, plan.changed);
+          return done;
+      }
+    },
+
+    async adoptConsumers(before, signal) {
+      const revision = secretRevision(before);
+      await Promise.all(
+        consumers.of(objectKey(before)).map(async (workload) => {
+          if (workload.deleting || !consumers.isOptedIn(before, workload)) return;
+          const known = adoptMissing([{ name: before.name, revision }], knownRevisions(workload));
+          if (known !== undefined) await adopt(workload, known, signal);
+        }),
+      );
+    },
+  };
+
+  function adopt(workload: Workload, known: Revisions, signal: AbortSignal): Promise<void> {
+    return patch(workload, { metadata: { annotations: { [annotations.knownRevisions]: record(known) } } }, signal);
+  }
+
+  function roll(workload: Workload, known: Revisions, signal: AbortSignal): Promise<void> {
+    const restarted = `${new Date(kube.serverTime()).toISOString().slice(0, 19)}Z`;
+    const notes = { [annotations.lastRestarted]: restarted, [annotations.knownRevisions]: record(known) };
+    return patch(workload, { metadata: {}, spec: { template: { metadata: { annotations: notes } } } }, signal);
+  }
+
+  /** Guarded: a workload that changed since it was read is planned anew. @throws KubeError */
+  async function patch(workload: Workload, body: { metadata: object; spec?: object }, signal: AbortSignal): Promise<void> {
+    const written = await kube.request<WireObject>({
+      method: 'PATCH',
+      path: objectPath(deployments, workload),
+      query: { fieldManager },
+      body: { ...body, metadata: { ...body.metadata, resourceVersion: workload.resourceVersion } },
+      signal,
+    });
+    workloads.put(reduceDeployment(written));
+  }
+
+  /**
+   * When the current pod template came to be: the creation of its ReplicaSet, in milliseconds. Undefined while there is none yet.
+   * The current ReplicaSet is the one of the highest revision: going back to an old template lifts the old one's.
+   */
+  async function templateBirth(workload: Workload, signal: AbortSignal): Promise<number | undefined> {
+    if (!workload.observed) return undefined;
+    const { items = [] } = await kube.request<{ items?: readonly WireObject[] }>({
+      method: 'GET',
+      path: collectionPath(replicaSets, workload.namespace),
+      query: { labelSelector: formatSelector(workload.selector) },
+      accept: 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1',
+      signal,
+    });
+    const owned = items.filter(({ metadata }) => metadata.ownerReferences?.some(({ uid }) => uid === workload.uid));
+    const [current] = owned.toSorted((a, b) => rolloutRevision(b) - rolloutRevision(a));
+    const created = current?.metadata.creationTimestamp;
+    return created === undefined ? undefined : Date.parse(created);
+  }
+}
+
+function rolloutRevision({ metadata }: WireObject): number {
+  return Number(metadata.annotations?.['deployment.kubernetes.io/revision'] ?? 0);
+}
+
+function knownRevisions({ annotations: own, templateAnnotations }: Workload): ReturnType<typeof parseKnownRevisions> {
+  return parseKnownRevisions(own[annotations.knownRevisions], templateAnnotations[annotations.knownRevisions]);
+}
+
+function latest(secrets: readonly ConsumedSecret[]): number {
+  return Math.max(0, ...secrets.map(({ revision }) => revision));
+}
+
+/** The annotation's value; null takes the annotation away. */
+function record(known: Revisions): string | null {
+  return Object.keys(known).length === 0 ? null : JSON.stringify(known);
+}
+
+/** True for a write that lost against a faster one: nothing is wrong, it is planned anew. */
+export function isConflict(error: unknown): boolean {
+  return error instanceof KubeError && error.status === 409;
+}

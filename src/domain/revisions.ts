@@ -1,0 +1,50 @@
+import type { SecretData } from './secret-value.ts';
+
+/**
+ * Key of a Secret → when its value last changed, in milliseconds by the API server's clock. Numbers only grow. A key that is not
+ * in the record has not changed since the Secret was first written; `*` speaks for all keys.
+ */
+export type Revisions = Readonly<Record<string, number>>;
+
+/** A record larger than this, in bytes of JSON, collapses to one entry for the whole Secret. */
+const maxRecordSize = 64 * 1024;
+
+const wholeSecret = '*';
+
+/** Reads a record from an annotation; a malformed one is as good as none, and the next write repairs it. */
+export function parseRevisions(annotation: string | undefined): Revisions {
+  if (annotation === undefined) return {};
+  let record: unknown;
+  try {
+    record = JSON.parse(annotation);
+  } catch {
+    return {};
+  }
+  if (typeof record !== 'object' || record === null || Array.isArray(record)) return {};
+  return Object.fromEntries(Object.entries(record).filter((entry): entry is [string, number] => Number.isSafeInteger(entry[1])));
+}
+
+/** The last revision of anything in the Secret; 0 when nothing has changed since it was first written. */
+export function latestRevision(revisions: Revisions): number {
+  return Math.max(0, ...Object.values(revisions));
+}
+
+/** The record after `keys` changed at `now`. Later than every revision before, even when the clock stepped back. */
+export function revise(revisions: Revisions, keys: readonly string[] | 'all', now: number): Revisions {
+  const revision = Math.max(Math.floor(now), latestRevision(revisions) + 1);
+  if (keys === 'all') return { [wholeSecret]: revision };
+  if (keys.length === 0) return revisions;
+  const revised = { ...revisions, ...Object.fromEntries(keys.map((key) => [key, revision])) };
+  return JSON.stringify(revised).length > maxRecordSize ? { [wholeSecret]: revision } : revised;
+}
+
+/** Keys whose value differs between two states of a Secret: added, changed or removed. */
+export function changedKeys(before: SecretData, after: SecretData): string[] {
+  const changed: string[] = [];
+  for (const [key, value] of after) {
+    const previous = before.get(key);
+    if (previous === undefined || !previous.equals(value)) changed.push(key);
+  }
+  for (const key of before.keys()) if (!after.has(key)) changed.push(key);
+  return changed;
+}

@@ -1,0 +1,206 @@
+import { isDeepStrictEqual } from 'node:util';
+import { Agent, type Dispatcher } from 'undici';
+import type { Clock } from '../runtime/clock.ts';
+import type { Authentication, Credentials, LoadCredentials } from './credentials.ts';
+
+/** The API server refused a request, or could not be asked. The message never holds what the server said. */
+export class KubeError extends Error {
+  /** HTTP status; 0 when there was no answer. */
+  readonly status: number;
+  /** `reason` of the answer's Status object, for instance `AlreadyExists`, or a transport error's code. */
+  readonly reason: string;
+  /** Milliseconds the server asked us to wait, if it did. */
+  readonly retryAfter: number | undefined;
+
+  constructor(method: string, path: string, status: number, reason: string, retryAfter?: number) {
+    super(`${method} ${path}: ${status === 0 ? '' : `${status} `}${reason}`);
+    this.name = 'KubeError';
+    this.status = status;
+    this.reason = reason;
+    this.retryAfter = retryAfter;
+  }
+}
+
+export interface KubeRequest {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string | undefined>>;
+  readonly body?: unknown;
+  /** Defaults to JSON, and for PATCH to a merge patch. */
+  readonly contentType?: string;
+  readonly accept?: string;
+  readonly signal?: AbortSignal;
+}
+
+export interface KubeClient {
+  /** The parsed answer. @throws KubeError */
+  request<T>(request: KubeRequest): Promise<T>;
+  /** The lines of a watch, as they come, until the server ends it. @throws KubeError */
+  watch(request: KubeRequest): AsyncIterable<string>;
+  /** The API server's time in milliseconds, as its answers tell it (they give whole seconds). */
+  serverTime(): number;
+  /** The namespace of the credentials. */
+  readonly namespace: string | undefined;
+  close(): Promise<void>;
+}
+
+export interface KubeClientOptions {
+  readonly load: LoadCredentials;
+  readonly clock: Clock;
+  readonly userAgent: string;
+  /** After each request: for metrics. */
+  readonly onRequest?: (method: string, status: number) => void;
+}
+
+/** Tokens on disk are read again after this long, as client-go does; in milliseconds. */
+const authenticationLifetime = 60_000;
+const headersTimeout = 35_000;
+/** A watch is quiet between bookmarks, which come about once a minute. */
+const watchSilence = 150_000;
+const maxConnections = 48;
+
+/** A client for the API server over connections that are kept; requests at the same time are bounded, watches are not. */
+export function createKubeClient({ load, clock, userAgent, onRequest }: KubeClientOptions): KubeClient {
+  let credentials: Credentials = load();
+  let session: { authentication: Authentication; requests: Agent; watches: Agent; since: number } | undefined;
+  let refreshing: Promise<void> | undefined;
+  let serverOffset = 0;
+
+  async function refresh(fromFiles: boolean): Promise<void> {
+    if (fromFiles) credentials = load();
+    const authentication = await credentials.authenticate();
+    const since = clock.monotonic();
+    if (session !== undefined && isDeepStrictEqual(session.authentication.tls, authentication.tls)) {
+      session = { ...session, authentication, since };
+      return;
+    }
+    const connect = { ...authentication.tls, timeout: 10_000, allowH2: false };
+    const shared = { connect, allowH2: false, headersTimeout, keepAliveTimeout: 30_000 };
+    // The old connections end by themselves: requests under way are not cut off.
+    void session?.requests.close();
+    void session?.watches.close();
+    session = {
+      authentication,
+      since,
+      requests: new Agent({ ...shared, connections: maxConnections, bodyTimeout: headersTimeout }),
+      watches: new Agent({ ...shared, bodyTimeout: watchSilence }),
+    };
+  }
+
+  async function currentSession(rejected?: Authentication): Promise<NonNullable<typeof session>> {
+    const stale = session === undefined || clock.monotonic() - session.since > authenticationLifetime;
+    const refused = rejected !== undefined && session?.authentication === rejected;
+    if (stale || refused) {
+      refreshing ??= refresh(refused).finally(() => (refreshing = undefined));
+      await refreshing;
+    }
+    return session as NonNullable<typeof session>;
+  }
+
+  async function send(request: KubeRequest, kind: 'requests' | 'watches'): Promise<Dispatcher.ResponseData> {
+    const first = await attempt(request, kind);
+    if (first.response.statusCode !== 401) return first.response;
+    await first.response.body.dump();
+    return (await attempt(request, kind, first.authentication)).response;
+  }
+
+  async function attempt(
+    { method, path, query = {}, body, contentType, accept = 'application/json', signal }: KubeRequest,
+    kind: 'requests' | 'watches',
+    rejected?: Authentication,
+  ): Promise<{ response: Dispatcher.ResponseData; authentication: Authentication }> {
+    try {
+      const { authentication, [kind]: dispatcher } = await currentSession(rejected);
+      const response = await dispatcher.request({
+        origin: credentials.server,
+        path,
+        method,
+        query: Object.fromEntries(Object.entries(query).filter(([, value]) => value !== undefined)),
+        headers: {
+          ...authentication.headers,
+          accept,
+          'user-agent': userAgent,
+          ...(body !== undefined && { 'content-type': contentType ?? defaultContentType(method) }),
+        },
+        body: body === undefined ? null : JSON.stringify(body),
+        signal: signal ?? null,
+      });
+      readServerTime(response.headers['date']);
+      onRequest?.(method, response.statusCode);
+      return { response, authentication };
+    } catch (error) {
+      onRequest?.(method, 0);
+      throw new KubeError(method, path, 0, transportCode(error));
+    }
+  }
+
+  function readServerTime(date: string | string[] | undefined): void {
+    const time = typeof date === 'string' ? Date.parse(date) : Number.NaN;
+    if (!Number.isNaN(time)) serverOffset = time + 500 - clock.now();
+  }
+
+  return {
+    async request<T>(request: KubeRequest): Promise<T> {
+      const { statusCode, headers, body } = await send(request, 'requests');
+      let answer: unknown;
+      try {
+        answer = await body.json();
+      } catch (error) {
+        // What JSON.parse says may quote the answer: only the kind of failure goes on.
+        throw new KubeError(
+          request.method,
+          request.path,
+          statusCode,
+          error instanceof SyntaxError ? 'MalformedAnswer' : transportCode(error),
+        );
+      }
+      if (statusCode >= 400) throw new KubeError(request.method, request.path, statusCode, statusReason(answer), askedDelay(headers));
+      return answer as T;
+    },
+    async *watch(request: KubeRequest): AsyncGenerator<string> {
+      const { statusCode, headers, body } = await send(request, 'watches');
+      if (statusCode >= 400) {
+        const answer: unknown = await body.json().catch(() => undefined);
+        throw new KubeError(request.method, request.path, statusCode, statusReason(answer), askedDelay(headers));
+      }
+      const decoder = new TextDecoder();
+      let rest = '';
+      try {
+        for await (const chunk of body) {
+          const lines = (rest + decoder.decode(chunk as Uint8Array, { stream: true })).split('\n');
+          rest = lines.pop() ?? '';
+          yield* lines;
+        }
+      } catch (error) {
+        throw new KubeError(request.method, request.path, 0, transportCode(error));
+      }
+    },
+    serverTime: () => clock.now() + serverOffset,
+    get namespace() {
+      return credentials.namespace;
+    },
+    async close() {
+      await Promise.all([session?.requests.destroy(), session?.watches.destroy()]);
+    },
+  };
+}
+
+function defaultContentType(method: string): string {
+  return method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
+}
+
+/** The code of a transport error, for instance `ECONNREFUSED`; its text may quote input and goes nowhere. */
+export function transportCode(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  return typeof code === 'string' ? code : 'RequestFailed';
+}
+
+function statusReason(answer: unknown): string {
+  const reason = typeof answer === 'object' && answer !== null && 'reason' in answer ? answer.reason : undefined;
+  return typeof reason === 'string' && /^[A-Za-z]{1,64}$/.test(reason) ? reason : 'Refused';
+}
+
+function askedDelay(headers: Dispatcher.ResponseData['headers']): number | undefined {
+  const seconds = Number(headers['retry-after']);
+  return Number.isFinite(seconds) ? seconds * 1000 : undefined;
+}

@@ -1,0 +1,71 @@
+import { KubeConfig } from '@kubernetes/client-node';
+
+/** TLS material and headers that authenticate requests for a while. */
+export interface Authentication {
+  readonly tls: {
+    readonly ca?: Buffer;
+    readonly cert?: Buffer;
+    readonly key?: Buffer;
+    readonly servername?: string;
+    readonly rejectUnauthorized: boolean;
+  };
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** Where the API server is, and how to prove who we are. */
+export interface Credentials {
+  /** For instance `https://10.96.0.1:443`. */
+  readonly server: string;
+  /** The namespace of the current context, or of the pod's service account. */
+  readonly namespace: string | undefined;
+  /** Reads token files and asks exec plugins anew, where they are due. */
+  authenticate(): Promise<Authentication>;
+}
+
+/** Starts from the files again, forgetting every cached token. @throws Error when the kubeconfig is unreadable or names no cluster */
+export type LoadCredentials = () => Credentials;
+
+/** From `file`, or without one from `KUBECONFIG`, `~/.kube/config`, or the service account of the pod. */
+export function credentialsFrom(file?: string): LoadCredentials {
+  return () => {
+    const config = new KubeConfig();
+    if (file === undefined) config.loadFromDefault();
+    else config.loadFromFile(file);
+    const cluster = config.getCurrentCluster();
+    if (cluster === null)
+      throw new Error('the kubeconfig has no current context with a cluster: choose one with `kubectl config use-context`');
+    return {
+      server: cluster.server.replace(/\/$/, ''),
+      namespace: config.getContextObject(config.getCurrentContext())?.namespace,
+      authenticate: () => authenticate(config),
+    };
+  };
+}
+
+/** What client-node fills in, of all that a request of Node's can have. */
+interface HttpsOptions {
+  headers: Record<string, string>;
+  ca?: Buffer;
+  cert?: Buffer;
+  key?: Buffer;
+  servername?: string;
+  rejectUnauthorized?: boolean;
+  auth?: string;
+}
+
+async function authenticate(config: KubeConfig): Promise<Authentication> {
+  const options: HttpsOptions = { headers: {} };
+  await config.applyToHTTPSOptions(options as Parameters<KubeConfig['applyToHTTPSOptions']>[0]);
+  const { ca, cert, key, servername, auth, headers } = options;
+  return {
+    tls: {
+      ...(ca && { ca }),
+      ...(cert && { cert }),
+      ...(key && { key }),
+      ...(servername !== undefined && { servername }),
+      // Said outright, for a variable of Node's can switch verification off wherever nothing is said.
+      rejectUnauthorized: options.rejectUnauthorized ?? true,
+    },
+    headers: auth ? { ...headers, authorization: `Basic ${Buffer.from(auth).toString('base64')}` } : headers,
+  };
+}

@@ -1,0 +1,141 @@
+import type { ObjectMeta } from '../domain/object.ts';
+import { backoffDelay } from '../runtime/backoff.ts';
+import { type Clock, pause } from '../runtime/clock.ts';
+import type { Random } from '../runtime/random.ts';
+import { KubeError, type KubeClient } from './client.ts';
+import type { Reduce, WireObject } from './resource.ts';
+import type { Store } from './store.ts';
+
+export interface ReflectorOptions<T extends ObjectMeta> {
+  readonly client: KubeClient;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** What to list and watch, for instance `/api/v1/namespaces/prod/secrets`. */
+  readonly path: string;
+  readonly labelSelector?: string;
+  /** Ask for metadata alone: the API server then sends nothing else. */
+  readonly metadataOnly?: boolean;
+  readonly reduce: Reduce<T>;
+  readonly store: Store<T>;
+  /** Which objects of the store this reflector speaks for. */
+  readonly covers: (object: T) => boolean;
+  /** Called once, after the first complete list. */
+  readonly onSynced: () => void;
+  /** A list or watch failed, for the `failures`th time in a row; it is tried again after `delay` milliseconds. */
+  readonly onFailure: (error: KubeError, failures: number, delay: number) => void;
+}
+
+const pageSize = '500';
+const backoff = { base: 200, max: 5_000 };
+/** A watch that ends sooner, in milliseconds, is a failure: taken up at once again, it would be a hot loop. */
+const shortestWatch = 1_000;
+
+interface WireList {
+  readonly metadata: { readonly resourceVersion: string; readonly continue?: string };
+  readonly items?: readonly WireObject[];
+}
+
+interface WireEvent {
+  readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR';
+  readonly object: WireObject & { readonly code?: number; readonly reason?: string };
+}
+
+/** Keeps a store equal to a collection of the API server until `signal` is aborted; no failure ends it. */
+export async function runReflector<T extends ObjectMeta>(options: ReflectorOptions<T>, signal: AbortSignal): Promise<void> {
+  const { clock, random, onFailure } = options;
+  let position: string | undefined;
+  let synced = false;
+  let failures = 0;
+  while (!signal.aborted) {
+    try {
+      if (position === undefined) {
+        position = await list(options, signal);
+        if (!synced) options.onSynced();
+        synced = true;
+      }
+      const start = clock.monotonic();
+      for await (const next of watch(options, position, signal)) {
+        position = next;
+        failures = 0;
+      }
+      if (clock.monotonic() - start < shortestWatch && !signal.aborted) throw new KubeError('WATCH', options.path, 0, 'WatchEndedEarly');
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!(error instanceof KubeError)) throw error;
+      if (error.status === 410) position = undefined;
+      failures += 1;
+      const delay = Math.max(backoffDelay(failures, backoff, random), error.retryAfter ?? 0);
+      onFailure(error, failures, delay);
+      await pause(clock, delay, signal);
+    }
+  }
+}
+
+/** Lists in pages; the store changes only when the last one is in. Returns where the watch goes on. */
+async function list<T extends ObjectMeta>(options: ReflectorOptions<T>, signal: AbortSignal): Promise<string> {
+  const { client, path, labelSelector, metadataOnly, reduce, store, covers } = options;
+  const objects: T[] = [];
+  let next: string | undefined;
+  let resourceVersion: string;
+  do {
+    const page: WireList = await client.request<WireList>({
+      method: 'GET',
+      path,
+      query: { labelSelector, limit: pageSize, continue: next },
+      accept: accept('PartialObjectMetadataList', metadataOnly),
+      signal,
+    });
+    for (const item of page.items ?? []) objects.push(reduce(item));
+    resourceVersion = page.metadata.resourceVersion;
+    next = page.metadata.continue || undefined;
+  } while (next !== undefined);
+  store.replace(objects, resourceVersion, covers);
+  return resourceVersion;
+}
+
+/** Watches from `position`, puts what comes into the store, and yields each position that was reached. */
+async function* watch<T extends ObjectMeta>(options: ReflectorOptions<T>, position: string, signal: AbortSignal): AsyncGenerator<string> {
+  const { client, path, labelSelector, metadataOnly, reduce, store, random } = options;
+  const lines = client.watch({
+    method: 'GET',
+    path,
+    query: {
+      labelSelector,
+      watch: 'true',
+      allowWatchBookmarks: 'true',
+      resourceVersion: position,
+      timeoutSeconds: String(300 + Math.floor(300 * random())),
+    },
+    accept: accept('PartialObjectMetadata', metadataOnly),
+    signal,
+  });
+  for await (const line of lines) {
+    const { type, object } = parseEvent(line, path);
+    switch (type) {
+      case 'ADDED':
+      case 'MODIFIED':
+        store.put(reduce(object));
+        break;
+      case 'DELETED':
+        store.remove(reduce(object));
+        break;
+      case 'BOOKMARK':
+        break;
+      case 'ERROR':
+        throw new KubeError('WATCH', path, object.code ?? 500, 'WatchError');
+    }
+    yield object.metadata.resourceVersion;
+  }
+}
+
+function parseEvent(line: string, path: string): WireEvent {
+  try {
+    return JSON.parse(line) as WireEvent;
+  } catch {
+    throw new KubeError('WATCH', path, 0, 'MalformedAnswer');
+  }
+}
+
+function accept(kind: string, metadataOnly = false): string {
+  return metadataOnly ? `application/json;as=${kind};g=meta.k8s.io;v=v1` : 'application/json';
+}

@@ -1,0 +1,54 @@
+import type { ObjectMeta, OwnerReference } from '../domain/object.ts';
+
+/** A kind of object and where the API server serves it. */
+export interface ResourceType {
+  /** `/api/v1` or `/apis/GROUP/VERSION`. */
+  readonly root: string;
+  readonly plural: string;
+}
+
+export const secrets: ResourceType = { root: '/api/v1', plural: 'secrets' };
+export const namespaces: ResourceType = { root: '/api/v1', plural: 'namespaces' };
+export const deployments: ResourceType = { root: '/apis/apps/v1', plural: 'deployments' };
+export const replicaSets: ResourceType = { root: '/apis/apps/v1', plural: 'replicasets' };
+
+/** The path of all objects of a type, in one namespace or in all. */
+export function collectionPath({ root, plural }: ResourceType, namespace?: string): string {
+  return namespace === undefined ? `${root}/${plural}` : `${root}/namespaces/${encodeURIComponent(namespace)}/${plural}`;
+}
+
+export function objectPath(type: ResourceType, { namespace, name }: { readonly namespace: string; readonly name: string }): string {
+  return `${collectionPath(type, namespace)}/${encodeURIComponent(name)}`;
+}
+
+/** `metadata` as the API server gives it, as far as we read it. */
+export interface WireMeta {
+  readonly name: string;
+  readonly namespace?: string;
+  readonly uid: string;
+  readonly resourceVersion: string;
+  readonly generation?: number;
+  readonly creationTimestamp?: string;
+  readonly deletionTimestamp?: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly ownerReferences?: readonly OwnerReference[];
+  readonly finalizers?: readonly string[];
+}
+
+export interface WireObject {
+  readonly metadata: WireMeta;
+}
+
+/** An object reduced to what its kind needs. */
+export type Reduce<T extends ObjectMeta> = (object: WireObject) => T;
+
+export function reduceMeta({ name, namespace = '', uid, resourceVersion }: WireMeta): ObjectMeta {
+  return { name, namespace, uid, resourceVersion };
+}
+
+/** Only the entries of `record` whose key is in `keys`: the rest is not kept in memory. */
+export function pick(record: Readonly<Record<string, string>> | undefined, keys: readonly string[]): Readonly<Record<string, string>> {
+  if (record === undefined) return {};
+  return Object.fromEntries(keys.flatMap((key) => (record[key] === undefined ? [] : [[key, record[key]]])));
+}

@@ -1,0 +1,121 @@
+import { Failure } from '../api/reasons.ts';
+import { fieldManager } from '../api/names.ts';
+import type { OwnerReference } from '../domain/object.ts';
+import { type SecretData, SecretValue } from '../domain/secret-value.ts';
+import { type KubeClient, KubeError } from './client.ts';
+import { type ManagedSecret, reduceSecret } from './objects.ts';
+import { collectionPath, objectPath, secrets, type WireMeta, type WireObject } from './resource.ts';
+
+/** A Secret read in full, for the length of one reconcile. */
+export interface FullSecret {
+  readonly meta: ManagedSecret;
+  readonly type: string;
+  readonly immutable: boolean;
+  readonly data: SecretData;
+  /** `metadata` as it was read, to be written back with what we change in it. */
+  readonly wireMeta: WireMeta;
+}
+
+/** What a write leaves in a Secret. */
+export interface SecretContent {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly ownerReferences: readonly OwnerReference[];
+  readonly type: string;
+  readonly data: SecretData;
+}
+
+interface WireSecret extends WireObject {
+  readonly type?: string;
+  readonly immutable?: boolean;
+  readonly data?: Readonly<Record<string, string>>;
+}
+
+type Name = { readonly namespace: string; readonly name: string };
+
+/** Undefined when there is none. @throws KubeError */
+export async function readSecret(client: KubeClient, name: Name, signal: AbortSignal): Promise<FullSecret | undefined> {
+  try {
+    const secret = await client.request<WireSecret>({ method: 'GET', path: objectPath(secrets, name), signal });
+    return {
+      meta: reduceSecret(secret),
+      type: secret.type ?? 'Opaque',
+      immutable: secret.immutable ?? false,
+      data: new Map(Object.entries(secret.data ?? {}).map(([key, value]) => [key, SecretValue.fromBase64(value)])),
+      wireMeta: secret.metadata,
+    };
+  } catch (error) {
+    if (error instanceof KubeError && error.status === 404) return undefined;
+    throw error;
+  }
+}
+
+/** Undefined when one exists already. @throws Failure when the API server refuses the content; KubeError otherwise */
+export async function createSecret(
+  client: KubeClient,
+  name: Name,
+  content: SecretContent,
+  signal: AbortSignal,
+): Promise<ManagedSecret | undefined> {
+  try {
+    return await write(client, 'POST', collectionPath(secrets, name.namespace), { ...metadata(content), ...name }, content, signal);
+  } catch (error) {
+    if (error instanceof KubeError && error.reason === 'AlreadyExists') return undefined;
+    throw error;
+  }
+}
+
+/** Replaces what was read, unless somebody was faster (KubeError 409). @throws Failure, KubeError */
+export function replaceSecret(client: KubeClient, before: FullSecret, content: SecretContent, signal: AbortSignal): Promise<ManagedSecret> {
+  const meta = { ...before.wireMeta, ...metadata(content), managedFields: undefined };
+  return write(client, 'PUT', objectPath(secrets, before.meta), meta, content, signal);
+}
+
+function metadata({ labels, annotations, ownerReferences }: SecretContent): object {
+  return { labels, annotations, ownerReferences };
+}
+
+async function write(
+  client: KubeClient,
+  method: 'POST' | 'PUT',
+  path: string,
+  meta: object,
+  { type, data }: SecretContent,
+  signal: AbortSignal,
+): Promise<ManagedSecret> {
+  const body = {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: meta,
+    type,
+    data: Object.fromEntries([...data].map(([key, value]) => [key, value.exposeBase64()])),
+  };
+  try {
+    return reduceSecret(await client.request<WireSecret>({ method, path, query: { fieldManager }, body, signal, accept: metadataAccept }));
+  } catch (error) {
+    throw toFailure(error, type);
+  }
+}
+
+/** The answer to a write need not bring the values back. */
+const metadataAccept = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1';
+
+function toFailure(error: unknown, type: string): unknown {
+  if (!(error instanceof KubeError)) return error;
+  switch (error.status) {
+    case 403:
+      return new Failure(
+        'KubernetesForbidden',
+        'the API server forbids writing the Secret; check the RBAC of the operator and whether the namespace is being deleted',
+      );
+    case 413:
+      return new Failure('SecretTooLarge', 'the item is larger than the 1 MiB a Secret can hold; remove files or fields from it');
+    case 422:
+      return new Failure(
+        'SecretInvalid',
+        `the API server refuses the Secret as invalid; check that the item has the keys that type ${type} needs`,
+      );
+    default:
+      return error;
+  }
+}

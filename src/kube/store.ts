@@ -1,0 +1,66 @@
+import { objectKey, type ObjectMeta } from '../domain/object.ts';
+
+/** The objects of one kind as the cluster last told them, by `namespace/name`. */
+export interface Store<T extends ObjectMeta> {
+  get(key: string): T | undefined;
+  values(): Iterable<T>;
+  readonly size: number;
+  /** Takes an object from a watch event or the answer to a write of ours; an older state than the known one is ignored. */
+  put(object: T): void;
+  /** Takes a deletion, unless a younger object has the name. */
+  remove(object: T): void;
+  /**
+   * Takes a complete list, read at `resourceVersion`, of what `covers` says it covers. Objects that are not in it are gone, but
+   * those we know to be younger than the list.
+   */
+  replace(objects: readonly T[], resourceVersion: string, covers: (object: T) => boolean): void;
+  /** Calls `listener` after every change; an object that came or went has no other side. */
+  onChange(listener: (key: string, before: T | undefined, after: T | undefined) => void): void;
+}
+
+export function createStore<T extends ObjectMeta>(): Store<T> {
+  const objects = new Map<string, T>();
+  const listeners: Array<(key: string, before: T | undefined, after: T | undefined) => void> = [];
+
+  function set(key: string, after: T | undefined): void {
+    const before = objects.get(key);
+    if (after === undefined) objects.delete(key);
+    else objects.set(key, after);
+    for (const listener of listeners) listener(key, before, after);
+  }
+
+  function put(object: T): void {
+    const key = objectKey(object);
+    const known = objects.get(key);
+    if (known === undefined || isNewer(object.resourceVersion, known.resourceVersion)) set(key, object);
+  }
+
+  return {
+    get: (key) => objects.get(key),
+    values: () => objects.values(),
+    get size() {
+      return objects.size;
+    },
+    put,
+    remove(object) {
+      const key = objectKey(object);
+      const known = objects.get(key);
+      if (known !== undefined && !isNewer(known.resourceVersion, object.resourceVersion)) set(key, undefined);
+    },
+    replace(list, resourceVersion, covers) {
+      const listed = new Set(list.map(objectKey));
+      for (const [key, object] of objects) {
+        if (covers(object) && !listed.has(key) && !isNewer(object.resourceVersion, resourceVersion)) set(key, undefined);
+      }
+      for (const object of list) put(object);
+    },
+    onChange(listener) {
+      listeners.push(listener);
+    },
+  };
+}
+
+/** Resource versions of one API server can be compared as numbers (guaranteed since Kubernetes 1.35, true since its beginning). */
+function isNewer(a: string, b: string): boolean {
+  return a.length === b.length ? a > b : a.length > b.length;
+}

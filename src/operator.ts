@@ -1,0 +1,155 @@
+import type { Config } from './config.ts';
+import { createConnectClient } from './connect/client.ts';
+import { createVaultIndex } from './connect/vault-index.ts';
+import { createConsumers } from './controllers/consumers.ts';
+import { createItemReconciler } from './controllers/item-reconciler.ts';
+import { movedItems, runPoll } from './controllers/poll.ts';
+import { createWorkloadReconciler, isConflict } from './controllers/workload-reconciler.ts';
+import { objectKey } from './domain/object.ts';
+import { createKubeClient } from './kube/client.ts';
+import { createClusterCache, reflectCluster } from './kube/cluster-cache.ts';
+import type { LoadCredentials } from './kube/credentials.ts';
+import { healthEndpoints, listen, type Listener } from './observability/http.ts';
+import { describeError, type Log } from './observability/log.ts';
+import { createMetrics } from './observability/metrics.ts';
+import { type Clock, systemClock } from './runtime/clock.ts';
+import { type ControllerOptions, runController } from './runtime/controller.ts';
+import { type Random, systemRandom } from './runtime/random.ts';
+import { createWorkQueue } from './runtime/work-queue.ts';
+import { version } from './version.ts';
+
+export interface OperatorOptions {
+  readonly config: Config;
+  readonly credentials: LoadCredentials;
+  readonly log: Log;
+  readonly clock?: Clock;
+  readonly random?: Random;
+  /** Called once the cluster has been read and the controllers run. */
+  readonly onReady?: () => void;
+  /** For tests and benchmarks: times that are otherwise those of the design, in milliseconds. */
+  readonly times?: { readonly settleTime?: number; readonly fullListingInterval?: number; readonly debounce?: number };
+}
+
+const itemWorkers = 32;
+const workloadWorkers = 8;
+const backoff = { base: 500, max: 30_000 };
+const defaultTimes = { settleTime: 30_000, fullListingInterval: 600_000, debounce: 2_000 };
+
+/** Builds the parts, joins them, and runs until `signal` is aborted. @throws Error when an address to listen on is taken */
+export async function runOperator(options: OperatorOptions, signal: AbortSignal): Promise<void> {
+  const { config, credentials, log, clock = systemClock, random = systemRandom, onReady } = options;
+  const { settleTime, fullListingInterval, debounce } = { ...defaultTimes, ...options.times };
+  const userAgent = `keyturn/${version}`;
+  const metrics = createMetrics(version);
+  const kube = createKubeClient({ load: credentials, clock, userAgent, onRequest: metrics.kubeRequest });
+  const connect = createConnectClient({
+    host: config.connectHost,
+    token: config.connectToken,
+    userAgent,
+    clock,
+    onRequest: metrics.connectRequest,
+  });
+
+  const cache = createClusterCache();
+  const itemQueue = createWorkQueue({ clock, random, backoff });
+  const workloadQueue = createWorkQueue({ clock, random, backoff });
+
+  const index = createVaultIndex({ client: connect, clock, settleTime, fullListingInterval, onChange: enqueueMoved });
+  const consumers = createConsumers({ ...cache, autoRestart: config.autoRestart });
+  const workloadReconciler = createWorkloadReconciler({
+    workloads: cache.workloads,
+    consumers,
+    kube,
+    debounce,
+    onRestart: ({ namespace, name }, changed) => {
+      metrics.restarted();
+      log.info({ namespace, deployment: name, secrets: changed }, 'restarted');
+    },
+  });
+  const reconcileItem = createItemReconciler({
+    ...cache,
+    kube,
+    connect,
+    index,
+    adoptConsumers: workloadReconciler.adoptConsumers,
+    settings: config,
+  });
+
+  cache.items.onChange((key) => itemQueue.add(key));
+  cache.secrets.onChange((key) => {
+    itemQueue.add(key);
+    for (const workload of consumers.of(key)) workloadQueue.add(objectKey(workload));
+  });
+  cache.workloads.onChange((key) => workloadQueue.add(key));
+  cache.namespaces.onChange((_, before, after) => {
+    if (before?.autoRestart === after?.autoRestart) return;
+    for (const workload of cache.workloads.values()) if (workload.namespace === after?.name) workloadQueue.add(objectKey(workload));
+  });
+
+  let ready = false;
+  const listeners = await openListeners();
+  try {
+    const { watchNamespaces } = config;
+    const reflectors = reflectCluster(cache, { client: kube, clock, random, watchNamespaces, onFailure: watchFailed }, signal);
+    await Promise.race([reflectors.synced, reflectors.ended]);
+    ready = true;
+    if (!signal.aborted) {
+      log.info({ resources: cache.items.size, secrets: cache.secrets.size, deployments: cache.workloads.size }, 'reconciling');
+      onReady?.();
+    }
+    await Promise.all([
+      reflectors.ended,
+      runController(controller('onepassworditem', itemQueue, itemWorkers, reconcileItem), signal),
+      runController(controller('deployment', workloadQueue, workloadWorkers, workloadReconciler.reconcile), signal),
+      runPoll({ index, clock, interval: config.pollingInterval, onFailure: connectFailed, onRecovered: connectRecovered }, signal),
+    ]);
+  } finally {
+    await Promise.all([...listeners.map((listener) => listener.close()), kube.close(), connect.close()]);
+  }
+
+  function enqueueMoved(): void {
+    for (const key of movedItems(cache.items, index)) itemQueue.add(key);
+  }
+
+  function controller(
+    name: string,
+    queue: ControllerOptions['queue'],
+    workers: number,
+    reconcile: ControllerOptions['reconcile'],
+  ): ControllerOptions {
+    return {
+      queue,
+      clock,
+      workers,
+      reconcile,
+      onError: (key, error) =>
+        log[isConflict(error) ? 'debug' : 'error']({ controller: name, key, ...describeError(error) }, 'reconcile failed; trying again'),
+      onReconciled: (result) => metrics.reconciled(name, result),
+    };
+  }
+
+  function watchFailed(error: Error, failures: number, delay: number): void {
+    // One failure is the ordinary end of a connection; a streak is worth waking somebody, once.
+    log[failures === 3 ? 'error' : 'debug']({ error: error.message, failures, retryIn: Math.round(delay) }, 'watch failed; trying again');
+  }
+
+  function connectFailed({ reason, message }: { readonly reason: string; readonly message: string }): void {
+    log.error({ reason, error: message }, 'Connect cannot be read; trying again at every poll');
+  }
+
+  function connectRecovered(): void {
+    log.info('Connect answers again');
+    enqueueMoved();
+  }
+
+  function openListeners(): Promise<Listener[]> {
+    const { healthAddress, metricsAddress } = config;
+    const health = healthEndpoints(() => ready);
+    return Promise.all([
+      ...(healthAddress === undefined ? [] : [listen(healthAddress, health)]),
+      ...(metricsAddress === undefined
+        ? []
+        : [listen(metricsAddress, { '/metrics': async () => ({ status: 200, ...(await metrics.render()) }) })]),
+    ]);
+  }
+}
