@@ -8,7 +8,7 @@ import type { Affliction, FaultBoard } from './faults.ts';
 import { type ApiRoute, apiRoutes } from './handlers.ts';
 import { HttpError } from './http-error.ts';
 import { createMetrics } from './metrics.ts';
-import { type OpenRoute, openRoutes } from './open-routes.ts';
+import { connectVersion, type OpenRoute, openRoutes } from './open-routes.ts';
 import { errorReply, type Reply } from './reply.ts';
 import type { RequestRecorder } from './requests.ts';
 import { createRouter, type RouteMatch } from './router.ts';
@@ -45,8 +45,12 @@ export function createDispatch({ store, tokens, faults, requests, clock, signal 
 
   return async (request, response) => {
     const target = targetOf(request);
-    if (target.path.startsWith('/dev/')) await answerDev(request, response, target);
-    else await answerConnect(request, response, target);
+    try {
+      await (target.path.startsWith('/dev/') ? answerDev(request, response, target) : answerConnect(request, response, target));
+    } catch (error) {
+      console.error('the dev Connect server could not answer:', error);
+      response.destroy();
+    }
   };
 
   async function answerDev(request: IncomingMessage, response: ServerResponse, { path }: Target): Promise<void> {
@@ -69,6 +73,7 @@ export function createDispatch({ store, tokens, faults, requests, clock, signal 
       replyInstead(affliction.fault) ??
       ('refusal' in found ? errorReply(found.refusal) : await carryOut(request, target, found, affliction));
     metrics.answered(route, reply.status);
+    response.setHeader('1Password-Connect-Version', connectVersion);
     finish(reply.status);
     send(response, reply, affliction.fault);
   }
@@ -79,7 +84,7 @@ export function createDispatch({ store, tokens, faults, requests, clock, signal 
       if ('answer' in route) return route.answer();
       const grant = tokens.authenticate(request.headers.authorization);
       tokenSeen = true;
-      const view: StoreView = staleView ?? store;
+      const view: StoreView = route.method === 'GET' && staleView !== undefined ? staleView : store;
       const reply = await replyOf(() => route.handle({ request, params, query: target.query, grant, view }));
       recordActivity(activity, request, { route, params }, grant, reply);
       return reply;

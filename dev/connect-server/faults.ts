@@ -1,6 +1,9 @@
 import { z } from 'zod';
 import type { StoreView } from './store.ts';
 
+/** A header's value, without line breaks. */
+const headerSchema = z.string().regex(/^[\x20-\x7E]*$/, { error: 'printable ASCII is expected' });
+
 const matchShape = {
   /** Such as `GET /v1/vaults/{vault}/items/{item}`. */
   route: z.string().optional(),
@@ -19,9 +22,9 @@ export const faultOrderSchema = z.discriminatedUnion('kind', [
     kind: z.literal('status'),
     status: z.int().min(200).max(599),
     /** Seconds, or a date in HTTP's form. */
-    retryAfter: z.union([z.number().nonnegative(), z.string()]).optional(),
+    retryAfter: z.union([z.number().nonnegative(), headerSchema]).optional(),
     body: z.unknown().optional(),
-    contentType: z.string().optional(),
+    contentType: headerSchema.optional(),
     ...matchShape,
   }),
   /** Answers later by this many milliseconds; goes together with one other fault. */
@@ -35,9 +38,9 @@ export const faultOrderSchema = z.discriminatedUnion('kind', [
   /** Answers with half of the body, as if that were all. */
   z.strictObject({ kind: z.literal('malformed'), ...matchShape }),
   /** Answers with another content type. */
-  z.strictObject({ kind: z.literal('content-type'), contentType: z.string(), ...matchShape }),
+  z.strictObject({ kind: z.literal('content-type'), contentType: headerSchema, ...matchShape }),
   /** Answers with 302. */
-  z.strictObject({ kind: z.literal('redirect'), location: z.string(), ...matchShape }),
+  z.strictObject({ kind: z.literal('redirect'), location: headerSchema, ...matchShape }),
   /** Answers reads from the store as it was when the fault was ordered, as a lagging replica does. */
   z.strictObject({ kind: z.literal('stale'), ...matchShape }),
 ]);

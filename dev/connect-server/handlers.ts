@@ -10,7 +10,7 @@ import { type Item, type ItemDraft, itemBodySchema, type StoredFile, type Vault 
 import { PatchError, patchSchema } from './patch.ts';
 import { jsonReply, type Reply } from './reply.ts';
 import type { Params, Route } from './router.ts';
-import type { Store, StoreView } from './store.ts';
+import { type Store, StoreError, type StoreView } from './store.ts';
 import { allows, type Grant } from './tokens.ts';
 import { serialisedListing, serialiseSummaries, wireFile, wireItem } from './wire.ts';
 
@@ -87,7 +87,7 @@ async function createItem(store: Store, call: Call): Promise<Item> {
   const vault = writableVaultOf(call);
   const body = await readItemBody(call);
   if (body.id && store.findItem(vault.id, body.id) !== undefined) throw new HttpError(400, `item ${body.id} exists already`);
-  return refusedAsBadRequest(() => store.createItem(vault.id, body));
+  return answeringRefusals(() => store.createItem(vault.id, body));
 }
 
 async function replaceItem(store: Store, call: Call): Promise<Item> {
@@ -95,14 +95,14 @@ async function replaceItem(store: Store, call: Call): Promise<Item> {
   const { id } = itemOf(call);
   const body = await readItemBody(call);
   if (body.id && body.id !== id) throw new HttpError(400, 'The id in the body is not the id in the path');
-  return refusedAsBadRequest(() => store.replaceItem(vault.id, id, body));
+  return answeringRefusals(() => store.replaceItem(vault.id, id, body));
 }
 
 async function patchItem(store: Store, call: Call): Promise<Item> {
   const vault = writableVaultOf(call);
   const { id } = itemOf(call);
   const operations = await readBody(call.request, patchSchema);
-  return refusedAsBadRequest(() => store.patchItem(vault.id, id, operations));
+  return answeringRefusals(() => store.patchItem(vault.id, id, operations));
 }
 
 function deleteItem(store: Store, call: Call): Reply {
@@ -181,12 +181,13 @@ async function readItemBody({ request, params }: Call): Promise<ItemDraft> {
   return { ...content, title: title ?? '', id: id || undefined };
 }
 
-/** Turns what the store finds wrong with a client's item into an answer. */
-function refusedAsBadRequest(edit: () => Item): Item {
+/** Turns what the store finds wrong with a client's item into an answer; an item may also have gone while the body arrived. */
+function answeringRefusals(edit: () => Item): Item {
   try {
     return edit();
   } catch (error) {
     if (error instanceof PatchError || error instanceof ItemError) throw new HttpError(400, error.message);
+    if (error instanceof StoreError) throw new HttpError(404, error.message);
     if (error instanceof z.ZodError) throw new HttpError(400, describe(error));
     throw error;
   }

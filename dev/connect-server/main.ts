@@ -14,7 +14,7 @@ async function main(args: readonly string[]): Promise<void> {
   const server = await start(flags, await loadSeed(flags.seed ?? defaultSeed));
   const token = server.issueToken({ vaults: ['*'], write: true });
   endOnSignal(server, flags.readyFile);
-  if (flags.readyFile !== undefined) await writeReadyFile(flags.readyFile, { url: server.url, token });
+  if (flags.readyFile !== undefined) await announce(server, flags.readyFile, token);
   console.log(welcome(server, token));
 }
 
@@ -32,6 +32,16 @@ async function start({ port, readyFile }: Flags, seed: Seed): Promise<ConnectSer
     if (codeOf(error) === 'EACCES') throw new FlagError(`port ${port} may not be bound; name one above 1023 with --port`);
     throw error;
   });
+}
+
+/** Writes the ready file; a server that nobody can find ends. */
+async function announce(server: ConnectServer, readyFile: string, token: string): Promise<void> {
+  try {
+    await writeReadyFile(readyFile, { url: server.url, token });
+  } catch (error) {
+    await server.close();
+    throw new FlagError(`cannot write ${readyFile} (${codeOf(error)}); name another with --ready-file`);
+  }
 }
 
 /** In one step, so that whoever waits for the file never reads half of it. */

@@ -2,6 +2,9 @@ import type { Metrics } from './metrics.ts';
 import { jsonReply, type Reply, textReply } from './reply.ts';
 import type { Route } from './router.ts';
 
+/** The version of the API that is spoken; clients ask for at least 1.3 before they read files. */
+export const connectVersion = '1.7.1';
+
 /** An operation of Connect that needs no token. */
 export interface OpenRoute extends Route {
   readonly answer: () => Reply | Promise<Reply>;
@@ -19,7 +22,7 @@ export function openRoutes(metrics: Metrics, tokenSeen: () => boolean): readonly
 function health(tokenSeen: boolean): object {
   return {
     name: 'Keyturn dev Connect server',
-    version: '1.7.1',
+    version: connectVersion,
     dependencies: [
       { service: 'sync', status: tokenSeen ? 'ACTIVE' : 'TOKEN_NEEDED' },
       { service: 'store', status: 'ACTIVE', message: 'Kept in memory' },

@@ -9,6 +9,11 @@ async function versions(server: Running, title: string) {
   return { content: vault.contentVersion, attributes: vault.attributeVersion, item: item.version, updatedAt: item.updatedAt };
 }
 
+async function patch(operations: unknown) {
+  const server = await startServer();
+  return server.write(itemSchema, 'PATCH', server.path('Demo', 'database'), operations);
+}
+
 const itemFor = (server: Running, rest: object = {}) => ({
   vault: { id: server.store.vault('Demo').id },
   title: 'new',
@@ -72,7 +77,12 @@ describe('versions', () => {
 describe('POST', () => {
   it('creates an item, gives ids to it and its parts, and lists it', async () => {
     const server = await startServer();
-    const body = itemFor(server, { fields: [{ label: 'password', value: 'x', purpose: 'PASSWORD' }, { label: 'extra', value: 'y' }] });
+    const body = itemFor(server, {
+      fields: [
+        { label: 'password', value: 'x', purpose: 'PASSWORD' },
+        { label: 'extra', value: 'y' },
+      ],
+    });
     const created = await server.write(itemSchema, 'POST', `${server.path('Demo')}/items`, body);
     expect(created).toMatchObject({ title: 'new', version: 1, fields: [{ id: 'password', type: 'CONCEALED' }, { type: 'STRING' }] });
     expect(await server.read(itemSchema, server.path('Demo', 'new'))).toStrictEqual(created);
@@ -99,7 +109,11 @@ describe('POST', () => {
     ['a number for a value', { fields: [{ label: 'a', value: 7 }] }, 'fields[0].value'],
     ['an unknown field type', { fields: [{ label: 'a', type: 'NONSENSE' }] }, 'fields[0].type'],
     ['fields of one id', { fields: [{ id: 'a' }, { id: 'a' }] }, 'two fields have the same id'],
-    ['a recipe without characters', { fields: [{ generate: true, recipe: { characterSets: ['DIGITS'], excludeCharacters: '0123456789' } }] }, 'recipe'],
+    [
+      'a recipe without characters',
+      { fields: [{ generate: true, recipe: { characterSets: ['DIGITS'], excludeCharacters: '0123456789' } }] },
+      'recipe',
+    ],
     ['another vault', { vault: { id: 'a'.repeat(26) } }, 'vault'],
     ['no vault', { vault: undefined }, 'vault'],
   ])('answers 400 to %s and creates nothing', async (_, rest, message) => {
@@ -165,11 +179,6 @@ describe('DELETE', () => {
 });
 
 describe('PATCH', () => {
-  const patch = async (operations: unknown) => {
-    const server = await startServer();
-    return server.write(itemSchema, 'PATCH', server.path('Demo', 'database'), operations);
-  };
-
   it('replaces the value of a field by the id of the field', async () => {
     const item = await patch([{ op: 'replace', path: '/fields/password/value', value: 'second' }]);
     expect(item.version).toBe(2);

@@ -144,10 +144,13 @@ describe('refusals', () => {
     expect(await server.fail('GET', `${server.path('Other')}/items/${id}`)).toMatchObject({ status: 404 });
   });
 
-  it.each(['title eq database', 'title eq "a"b"', 'name eq "x"', 'title sw "x"', '"x"'])('answers 400 to the filter %s on items', async (filter) => {
-    const server = await startServer();
-    expect(await server.fail('GET', `${server.path('Demo')}/items${filtered(filter)}`)).toMatchObject({ status: 400 });
-  });
+  it.each(['title eq database', 'title eq "a"b"', 'name eq "x"', 'title sw "x"', '"x"'])(
+    'answers 400 to the filter %s on items',
+    async (filter) => {
+      const server = await startServer();
+      expect(await server.fail('GET', `${server.path('Demo')}/items${filtered(filter)}`)).toMatchObject({ status: 400 });
+    },
+  );
 
   it('answers 404 to an unknown path, and 405 with the methods of a known one', async () => {
     const server = await startServer();
@@ -180,7 +183,10 @@ describe('tokens', () => {
     const listed = vaultListSchema.parse(await (await server.request('GET', '/v1/vaults', undefined, token)).json());
     expect(listed.map(({ name }) => name)).toStrictEqual(['Demo']);
     const other = server.store.vault('Other').id;
-    expect(await server.fail('GET', server.path('Other'), undefined, token)).toStrictEqual({ status: 403, message: `vault ${other} is not in scope` });
+    expect(await server.fail('GET', server.path('Other'), undefined, token)).toStrictEqual({
+      status: 403,
+      message: `vault ${other} is not in scope`,
+    });
     expect(await server.fail('GET', server.path('Other', 'admin'), undefined, token)).toMatchObject({ status: 403 });
     expect(await server.fail('GET', `/v1/vaults/${unknownId}`, undefined, token)).toMatchObject({ status: 403 });
   });
@@ -196,7 +202,10 @@ describe('tokens', () => {
     const server = await startServer();
     const [header = '', claims = '', signature] = server.issueToken({ vaults: ['Demo'] }).split('.');
     expect(JSON.parse(Buffer.from(header, 'base64url').toString())).toStrictEqual({ alg: 'HS256', typ: 'JWT' });
-    expect(JSON.parse(Buffer.from(claims, 'base64url').toString())).toMatchObject({ vaults: [server.store.vault('Demo').id], write: false });
+    expect(JSON.parse(Buffer.from(claims, 'base64url').toString())).toMatchObject({
+      vaults: [server.store.vault('Demo').id],
+      write: false,
+    });
     expect(signature).toMatch(/^[\w-]{43}$/);
   });
 });

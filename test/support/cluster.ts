@@ -1,0 +1,118 @@
+import type { OnePasswordItemStatus } from '../../src/api/onepassword-item.ts';
+import { createKubeClient, KubeError, type KubeClient } from '../../src/kube/client.ts';
+import { credentialsFrom } from '../../src/kube/credentials.ts';
+import { onePasswordItems } from '../../src/kube/objects.ts';
+import { collectionPath, deployments, namespaces, objectPath, replicaSets, secrets, type ResourceType, type WireMeta } from '../../src/kube/resource.ts';
+import { systemClock } from '../../src/runtime/clock.ts';
+
+/** A Secret as a test reads it: decoded. */
+export interface ReadSecret {
+  readonly metadata: WireMeta;
+  readonly type: string;
+  readonly values: Readonly<Record<string, string>>;
+}
+
+export interface ReadItem {
+  readonly metadata: WireMeta;
+  readonly status?: OnePasswordItemStatus;
+}
+
+export interface ReadDeployment {
+  readonly metadata: WireMeta;
+  readonly spec: { readonly template: { readonly metadata: { readonly annotations?: Readonly<Record<string, string>> } } };
+  readonly status: { readonly observedGeneration?: number; readonly updatedReplicas?: number; readonly availableReplicas?: number };
+}
+
+/** One namespace of a cluster, as its user sees it. */
+export interface TestNamespace {
+  readonly name: string;
+  readonly kube: KubeClient;
+  createItem(name: string, itemPath: string, extra?: { type?: string; annotations?: object; labels?: object }): Promise<ReadItem>;
+  patchItem(name: string, patch: object): Promise<ReadItem>;
+  item(name: string): Promise<ReadItem | undefined>;
+  items(): Promise<readonly ReadItem[]>;
+  createSecret(name: string, values: Readonly<Record<string, string>>): Promise<void>;
+  patchSecret(name: string, patch: object): Promise<void>;
+  secret(name: string): Promise<ReadSecret | undefined>;
+  /** A Deployment of two replicas that reads `secret` through environment variables. */
+  createDeployment(name: string, secret: string, annotations?: Readonly<Record<string, string>>): Promise<void>;
+  deployment(name: string): Promise<ReadDeployment>;
+  /** How many ReplicaSets the Deployments of the namespace have made. */
+  replicaSets(): Promise<number>;
+  delete(type: 'items' | 'secrets' | 'deployments', name: string): Promise<void>;
+}
+
+let counter = 0;
+
+/** Makes a namespace of its own for a test file; nothing else uses it. */
+export async function createNamespace(kubeconfig: string, annotations: object = {}): Promise<TestNamespace> {
+  const kube = createKubeClient({ load: credentialsFrom(kubeconfig), clock: systemClock, userAgent: 'keyturn-tests' });
+  counter += 1;
+  const namespace = `t${process.pid}-${counter}-${Date.now().toString(36)}`;
+  await kube.request({ method: 'POST', path: collectionPath(namespaces), body: { metadata: { name: namespace, annotations } } });
+  const types = { items: onePasswordItems, secrets, deployments };
+
+  const path = (type: ResourceType, name: string): string => objectPath(type, { namespace, name });
+  const create = <T>(type: ResourceType, body: object): Promise<T> => kube.request<T>({ method: 'POST', path: collectionPath(type, namespace), body });
+  const list = async <T>(type: ResourceType): Promise<readonly T[]> =>
+    (await kube.request<{ items: readonly T[] }>({ method: 'GET', path: collectionPath(type, namespace) })).items;
+  const read = async <T>(type: ResourceType, name: string): Promise<T | undefined> => {
+    try {
+      return await kube.request<T>({ method: 'GET', path: path(type, name) });
+    } catch (error) {
+      if (error instanceof KubeError && error.status === 404) return undefined;
+      throw error;
+    }
+  };
+
+  return {
+    name: namespace,
+    kube,
+    createItem: (name, itemPath, { type, annotations: notes = {}, labels = {} } = {}) =>
+      create(onePasswordItems, {
+        apiVersion: 'onepassword.com/v1',
+        kind: 'OnePasswordItem',
+        metadata: { name, annotations: notes, labels },
+        ...(type !== undefined && { type }),
+        spec: { itemPath },
+      }),
+    patchItem: (name, body) => kube.request({ method: 'PATCH', path: path(onePasswordItems, name), body }),
+    item: (name) => read(onePasswordItems, name),
+    items: () => list(onePasswordItems),
+    createSecret: (name, values) => create(secrets, { metadata: { name }, stringData: values }),
+    patchSecret: (name, body) => kube.request({ method: 'PATCH', path: path(secrets, name), body }),
+    async secret(name) {
+      const found = await read<{ metadata: WireMeta; type: string; data?: Record<string, string> }>(secrets, name);
+      if (found === undefined) return undefined;
+      const values = Object.entries(found.data ?? {}).map(([key, value]) => [key, Buffer.from(value, 'base64').toString()]);
+      return { metadata: found.metadata, type: found.type, values: Object.fromEntries(values) as Record<string, string> };
+    },
+    createDeployment: (name, secret, annotations_ = {}) =>
+      create(deployments, {
+        metadata: { name, annotations: annotations_ },
+        spec: {
+          replicas: 2,
+          selector: { matchLabels: { app: name } },
+          template: {
+            metadata: { labels: { app: name } },
+            spec: { containers: [{ name: 'main', image: 'example.test/app:1', envFrom: [{ secretRef: { name: secret } }] }] },
+          },
+        },
+      }),
+    async deployment(name) {
+      const found = await read<ReadDeployment>(deployments, name);
+      if (found === undefined) throw new Error(`no Deployment ${name}`);
+      return found;
+    },
+    replicaSets: async () => (await list(replicaSets)).length,
+    async delete(type, name) {
+      await kube.request({ method: 'DELETE', path: path(types[type], name) });
+    },
+  };
+}
+
+/** `True` or the reason of a resource's Ready condition, or undefined while there is none. */
+export function readiness(item: ReadItem | undefined): string | undefined {
+  const ready = item?.status?.conditions?.find(({ type }) => type === 'Ready');
+  return ready?.status === 'True' ? 'True' : ready?.reason;
+}

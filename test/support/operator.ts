@@ -1,0 +1,44 @@
+import { readConfig } from '../../src/config.ts';
+import { credentialsFrom } from '../../src/kube/credentials.ts';
+import { createLog } from '../../src/observability/log.ts';
+import { runOperator, type OperatorOptions } from '../../src/operator.ts';
+
+export interface TestOperator {
+  stop(): Promise<void>;
+}
+
+export interface TestOperatorOptions {
+  readonly kubeconfig: string;
+  readonly connect: string;
+  readonly token: string;
+  /** Empty: all. */
+  readonly namespaces: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly flags?: readonly string[];
+  readonly times?: OperatorOptions['times'];
+}
+
+/** The operator in this process, as `main.ts` would run it; resolves once it reconciles. */
+export async function startOperator(options: TestOperatorOptions): Promise<TestOperator> {
+  const config = readConfig(
+    {
+      OP_CONNECT_HOST: options.connect,
+      OP_CONNECT_TOKEN: options.token,
+      WATCH_NAMESPACE: options.namespaces.join(','),
+      POLLING_INTERVAL: '1',
+      ...options.environment,
+    },
+    ['--health-probe-bind-address=0', '--metrics-bind-address=0', '--zap-log-level=error', ...(options.flags ?? [])],
+  );
+  const stop = new AbortController();
+  const { promise: ready, resolve: onReady } = Promise.withResolvers<void>();
+  const times = { settleTime: 0, debounce: 300, ...options.times };
+  const ended = runOperator({ config, credentials: credentialsFrom(options.kubeconfig), log: createLog('error'), onReady, times }, stop.signal);
+  await Promise.race([ready, ended]);
+  return {
+    async stop() {
+      stop.abort();
+      await ended;
+    },
+  };
+}
