@@ -75,7 +75,12 @@ const hostSchema = z.url({ protocol: /^https?$/ });
 
 const namespaceSchema = z.string().regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/);
 
-const logLevelSchema = z.enum(['debug', 'info', 'error']);
+/** As zap's: a number above 0 is a degree of verbosity, `panic` less than we ever log. */
+const logLevelSchema = z
+  .string()
+  .toLowerCase()
+  .regex(/^(debug|info|error|panic|0*[1-9]\d{0,2})$/)
+  .transform((text) => (text === 'info' ? 'info' : text === 'error' || text === 'panic' ? 'error' : 'debug'));
 
 /** Reads the configuration. @throws ConfigError with every problem at once */
 export function readConfig(environment: Readonly<Record<string, string | undefined>>, args: readonly string[]): Config {
@@ -134,7 +139,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     allowEmptyValues: flag('allow-empty-values'),
     healthAddress: listenAddress(flags.get('health-probe-bind-address') ?? ':8081', '--health-probe-bind-address', problems),
     metricsAddress: listenAddress(flags.get('metrics-bind-address') ?? ':8080', '--metrics-bind-address', problems),
-    logLevel: parsed(logLevelSchema, flags.get('zap-log-level') ?? 'info', '--zap-log-level must be debug, info or error', 'info'),
+    logLevel: parsed(logLevelSchema, flags.get('zap-log-level') ?? 'info', '--zap-log-level must be debug, info, error, panic or a number above 0', 'info'),
     warnings,
   };
   if (problems.length > 0) throw new ConfigError(problems);

@@ -35,8 +35,8 @@ const workloadWorkers = 8;
 const backoff = { base: 500, max: 30_000 };
 const defaultTimes = { settleTime: 30_000, fullListingInterval: 600_000, debounce: 2_000 };
 
-/** Builds the parts, joins them, and runs until `signal` is aborted. @throws Error when an address to listen on is taken */
-export async function runOperator(options: OperatorOptions, signal: AbortSignal): Promise<void> {
+/** Builds the parts, joins them, and runs until `stop` is aborted. @throws Error when an address to listen on is taken */
+export async function runOperator(options: OperatorOptions, stop: AbortSignal): Promise<void> {
   const { config, credentials, log, clock = systemClock, random = systemRandom, onReady } = options;
   const { settleTime, fullListingInterval, debounce } = { ...defaultTimes, ...options.times };
   const userAgent = `keyturn/${version}`;
@@ -86,24 +86,31 @@ export async function runOperator(options: OperatorOptions, signal: AbortSignal)
     for (const workload of cache.workloads.values()) if (workload.namespace === after?.name) workloadQueue.add(objectKey(workload));
   });
 
+  // The end of one part, for whatever reason, is the end of all: nothing goes on half alive.
+  const failed = new AbortController();
+  const signal = AbortSignal.any([stop, failed.signal]);
+  const running: Promise<void>[] = [];
   let ready = false;
   const listeners = await openListeners();
   try {
     const { watchNamespaces } = config;
     const reflectors = reflectCluster(cache, { client: kube, clock, random, watchNamespaces, onFailure: watchFailed }, signal);
+    running.push(reflectors.ended);
     await Promise.race([reflectors.synced, reflectors.ended]);
     ready = true;
     if (!signal.aborted) {
       log.info({ resources: cache.items.size, secrets: cache.secrets.size, deployments: cache.workloads.size }, 'reconciling');
       onReady?.();
     }
-    await Promise.all([
-      reflectors.ended,
+    running.push(
       runController(controller('onepassworditem', itemQueue, itemWorkers, reconcileItem), signal),
       runController(controller('deployment', workloadQueue, workloadWorkers, workloadReconciler.reconcile), signal),
       runPoll({ index, clock, interval: config.pollingInterval, onFailure: connectFailed, onRecovered: connectRecovered }, signal),
-    ]);
+    );
+    await Promise.all(running);
   } finally {
+    failed.abort();
+    await Promise.allSettled(running);
     await Promise.all([...listeners.map((listener) => listener.close()), kube.close(), connect.close()]);
   }
 

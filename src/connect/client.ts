@@ -39,6 +39,8 @@ export type ConnectRoute =
 const mebibyte = 1024 * 1024;
 /** Bounds of answers in bytes. A Secret holds 1 MiB at most, so a file that is larger can never be written. */
 const limits = { listing: 64 * mebibyte, item: 8 * mebibyte, file: mebibyte };
+/** The longest wait that Connect may ask for, in seconds. */
+const maxAskedDelay = 60;
 const timeouts = { connect: 5_000, headers: 30_000, body: 30_000 };
 
 export function createConnectClient(options: ConnectClientOptions): ConnectClient {
@@ -101,7 +103,7 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
   return {
     async listVaults(signal) {
       const vaults = await getJson('/v1/vaults', 'v1/vaults', limits.listing, vaultListSchema, signal);
-      return vaults.map(({ id, name, contentVersion }) => ({ id, name, contentVersion }));
+      return vaults.map(({ id, name, contentVersion, createdAt }) => ({ id, name, contentVersion, createdAt: toTime(createdAt) }));
     },
     async listItems(vaultId, signal) {
       const route = '/v1/vaults/{vault}/items';
@@ -110,7 +112,7 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
         id,
         title,
         version,
-        createdAt: createdAt === undefined ? 0 : Date.parse(createdAt),
+        createdAt: toTime(createdAt),
         gone: isGone(state),
       }));
     },
@@ -123,7 +125,8 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
     },
     async getFile(vaultId, itemId, file, signal) {
       const route = '/v1/vaults/{vault}/items/{item}/files/{file}/content';
-      const path = `v1/vaults/${checkedId(vaultId)}/items/${checkedId(itemId)}/files/${encodeURIComponent(file.id)}/content`;
+      if (!connectIdPattern.test(file.id)) throw protocolFailure(route, 'the item names a file without an id');
+      const path = `v1/vaults/${checkedId(vaultId)}/items/${checkedId(itemId)}/files/${file.id}/content`;
       return SecretValue.fromBytes(await get(route, path, limits.file, signal));
     },
     close: () => agent.destroy(),
@@ -134,6 +137,11 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
 function checkedId(id: string): string {
   if (!connectIdPattern.test(id)) throw new Error('not an id of Connect');
   return id;
+}
+
+/** Milliseconds since the epoch; 0 when Connect did not say. */
+function toTime(timestamp: string | undefined): number {
+  return timestamp === undefined ? 0 : Date.parse(timestamp);
 }
 
 function isGone(state: string | undefined): boolean {
@@ -208,12 +216,11 @@ function statusFailure(route: ConnectRoute, { statusCode, headers }: Dispatcher.
     case 403:
       return new Failure('ConnectForbidden', 'the token does not reach this vault (403); grant it access to the vault in 1Password');
     case 404:
-      return route === '/v1/vaults/{vault}/items'
-        ? new Failure('VaultNotFound', 'the vault does not exist (404); check spec.itemPath')
-        : new Failure('ItemNotFound', 'the item does not exist (404); check spec.itemPath');
+      return notFound(route);
     default: {
       const seconds = Number(headers['retry-after']);
-      const retryAfter = Number.isFinite(seconds) ? Math.min(seconds, 60) * 1000 : undefined;
+      // No wait at all would be a hot loop: then our own backoff decides.
+      const retryAfter = seconds > 0 ? Math.min(seconds, maxAskedDelay) * 1000 : undefined;
       if (statusCode === 429 || statusCode >= 500) {
         return new Failure(
           'ConnectUnavailable',
@@ -223,6 +230,19 @@ function statusFailure(route: ConnectRoute, { statusCode, headers }: Dispatcher.
       }
       return protocolFailure(route, `unexpected status ${statusCode}`);
     }
+  }
+}
+
+function notFound(route: ConnectRoute): Failure {
+  switch (route) {
+    case '/v1/vaults':
+      return protocolFailure(route, 'unexpected status 404');
+    case '/v1/vaults/{vault}/items':
+      return new Failure('VaultNotFound', 'the vault does not exist (404); check spec.itemPath');
+    case '/v1/vaults/{vault}/items/{item}':
+      return new Failure('ItemNotFound', 'the item does not exist (404); check spec.itemPath');
+    case '/v1/vaults/{vault}/items/{item}/files/{file}/content':
+      return new Failure('ItemNotFound', 'a file of the item does not exist (404); save the item in 1Password anew if it stays so');
   }
 }
 

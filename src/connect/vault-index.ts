@@ -22,11 +22,11 @@ export interface VaultIndex {
   /** Asks Connect what changed, and lists the vaults that did. @throws Failure */
   refresh(signal: AbortSignal): Promise<void>;
   /**
-   * Finds an item: by id first, then by title, the oldest of several; vault names in any case. What is not found is looked for once
+   * Finds an item: by id first, then by title, vault names in any case, the oldest of several. What is not found is looked for once
    * more with fresh listings. @throws Failure `VaultNotFound`, `ItemNotFound`, or what kept Connect from answering
    */
   resolve(path: ItemPath, signal: AbortSignal): Promise<ItemLocation>;
-  /** The listed version of an item, if its vault has been listed. */
+  /** The listed version of an item; undefined when it is gone, or its vault has not been listed. */
   version(vaultId: string, itemId: string): number | undefined;
 }
 
@@ -49,6 +49,8 @@ interface IndexedVault {
   /** Titles to ids; built when first asked for. */
   titles: ReadonlyMap<string, string> | undefined;
   listedAt: number;
+  /** The vault's `contentVersion` when the listing was asked for: a failed listing so stays due. */
+  listedVersion: number | undefined;
   settlesAt: number;
 }
 
@@ -69,7 +71,14 @@ export function createVaultIndex(options: VaultIndexOptions): VaultIndex {
         gone.delete(vault.id);
         const known = vaults.get(vault.id);
         if (known === undefined) {
-          vaults.set(vault.id, { vault, items: undefined, titles: undefined, listedAt: Number.NEGATIVE_INFINITY, settlesAt: now });
+          vaults.set(vault.id, {
+            vault,
+            items: undefined,
+            titles: undefined,
+            listedAt: Number.NEGATIVE_INFINITY,
+            listedVersion: undefined,
+            settlesAt: Number.NEGATIVE_INFINITY,
+          });
           changed = true;
           continue;
         }
@@ -78,22 +87,26 @@ export function createVaultIndex(options: VaultIndexOptions): VaultIndex {
         known.vault = vault;
       }
       for (const id of gone) vaults.delete(id);
-      const due = [...vaults.values()].filter(
-        (known) => known.items !== undefined && (known.settlesAt > now || now - known.listedAt >= fullListingInterval),
-      );
+      const due = [...vaults.values()].filter((known) => known.items !== undefined && isDue(known, now));
       await Promise.all(due.map((known) => list(known, signal)));
       refreshedAt = clock.monotonic();
       if (changed || gone.size > 0) onChange();
     });
   }
 
+  function isDue({ vault, listedVersion, settlesAt, listedAt }: IndexedVault, now: number): boolean {
+    return vault.contentVersion !== listedVersion || now < settlesAt || now - listedAt >= fullListingInterval;
+  }
+
   function list(known: IndexedVault, signal: AbortSignal): Promise<void> {
     return listings(known.vault.id, async () => {
+      const listedVersion = known.vault.contentVersion;
       const items = new Map((await client.listItems(known.vault.id, signal)).map((item) => [item.id, item]));
       const before = known.items;
       known.items = items;
       known.titles = undefined;
       known.listedAt = clock.monotonic();
+      known.listedVersion = listedVersion;
       if (before === undefined) return;
       if (before.size !== items.size || items.values().some((item) => differs(before.get(item.id), item))) onChange();
     });
@@ -103,8 +116,12 @@ export function createVaultIndex(options: VaultIndexOptions): VaultIndex {
     const byId = vaults.get(name);
     if (byId !== undefined) return byId;
     const wanted = name.toLowerCase();
-    for (const known of vaults.values()) if (known.vault.name.toLowerCase() === wanted) return known;
-    return undefined;
+    let oldest: IndexedVault | undefined;
+    for (const known of vaults.values()) {
+      if (known.vault.name.toLowerCase() !== wanted) continue;
+      if (oldest === undefined || known.vault.createdAt < oldest.vault.createdAt) oldest = known;
+    }
+    return oldest;
   }
 
   async function listedVault(path: ItemPath, signal: AbortSignal): Promise<IndexedVault | undefined> {
@@ -139,7 +156,10 @@ export function createVaultIndex(options: VaultIndexOptions): VaultIndex {
       }
       throw new Failure('ItemNotFound', `item "${path.item}" not found in vault "${path.vault}"; check spec.itemPath`);
     },
-    version: (vaultId, itemId) => vaults.get(vaultId)?.items?.get(itemId)?.version,
+    version(vaultId, itemId) {
+      const item = vaults.get(vaultId)?.items?.get(itemId);
+      return item?.gone ? undefined : item?.version;
+    },
   };
 
   /** A miss proves nothing while the index is not fresh: an item made a moment ago is not in it. */

@@ -9,7 +9,7 @@ import { parseItemPath } from '../domain/item-path.ts';
 import type { Item } from '../domain/item.ts';
 import { objectKey } from '../domain/object.ts';
 import { secretOwnership } from '../domain/ownership.ts';
-import { changedKeys, parseRevisions, type Revisions, revise } from '../domain/revisions.ts';
+import { changedKeys, latestRevision, parseRevisions, type Revisions, revise } from '../domain/revisions.ts';
 import type { SecretData } from '../domain/secret-value.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { type ManagedSecret, type OnePasswordItem, onePasswordItems, ownerReference } from '../kube/objects.ts';
@@ -18,6 +18,7 @@ import { createSecret, type FullSecret, readSecret, replaceSecret, type SecretCo
 import type { Store } from '../kube/store.ts';
 import { done, type Outcome, requeue, retry } from '../runtime/controller.ts';
 import { createSingleFlight } from '../runtime/single-flight.ts';
+import { secretRevision } from './consumers.ts';
 import { type Applied, writeStatus } from './item-status.ts';
 
 export interface ItemReconcilerOptions {
@@ -186,7 +187,8 @@ export function createItemReconciler(options: ItemReconcilerOptions): (key: stri
     const revisions = revisionsAfter(resource, existing.meta, itemPath, fetched.item, changed);
     const content = contentFor(resource, type, fetched, itemPath, existing.meta, revisions);
     if (changed.length === 0 && isUnchanged(existing.meta, content)) return stored(existing.meta);
-    await adoptConsumers(existing.meta, signal);
+    // Only then: adopted now, a consumer that is about to roll for the last change would not.
+    if (latestRevision(revisions) > secretRevision(existing.meta)) await adoptConsumers(existing.meta, signal);
     return stored(await replaceSecret(kube, existing, content, signal));
   }
 

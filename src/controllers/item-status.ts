@@ -1,6 +1,7 @@
 import { fieldManager } from '../api/names.ts';
 import type { ItemStatus, OnePasswordItemStatus, SecretStatus } from '../api/onepassword-item.ts';
 import { type Readiness, withReady } from '../domain/conditions.ts';
+import { revisionOf } from '../domain/revisions.ts';
 import { type KubeClient, KubeError } from '../kube/client.ts';
 import { type OnePasswordItem, onePasswordItems, reduceOnePasswordItem } from '../kube/objects.ts';
 import { objectPath, type WireObject } from '../kube/resource.ts';
@@ -50,7 +51,7 @@ export async function writeStatus(
 
 /** A merge patch adds to a map: revisions that are no longer recorded must be taken out by name. */
 function replacing(before: SecretStatus | undefined, after: SecretStatus): object {
-  const removed = Object.keys(before?.revisions ?? {}).filter((key) => after.revisions?.[key] === undefined);
+  const removed = Object.keys(before?.revisions ?? {}).filter((key) => revisionOf(after.revisions ?? {}, key) === undefined);
   return { ...after, revisions: { ...Object.fromEntries(removed.map((key) => [key, null])), ...after.revisions } };
 }
 

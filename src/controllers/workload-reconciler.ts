@@ -44,8 +44,9 @@ export function createWorkloadReconciler({
       const known = knownRevisions(workload);
       let plan = planRestart(secrets, known, undefined);
       if (plan.action === 'read-birth') {
-        const wait = debounce - (kube.serverTime() - latest(secrets));
-        if (wait > 0) return requeue(Math.min(wait, debounce));
+        const age = kube.serverTime() - latest(secrets);
+        // A revision that lies further ahead was made by a clock that was wrong: it is not waited for.
+        if (Math.abs(age) < debounce) return requeue(Math.min(debounce - age, debounce));
         const birth = await templateBirth(workload, signal);
         if (birth === undefined) return requeue(replicaSetDelay);
         plan = planRestart(secrets, known, birth);

@@ -38,14 +38,15 @@ interface CopiedNames {
 
 function parseCopied(record: string | undefined): CopiedNames {
   try {
-    const { labels = [], annotations: notes = [] } = JSON.parse(record ?? '{}') as Partial<CopiedNames>;
-    return {
-      labels: [...labels].filter((name) => typeof name === 'string'),
-      annotations: [...notes].filter((name) => typeof name === 'string'),
-    };
+    const { labels, annotations: notes } = JSON.parse(record ?? '{}') as Record<keyof CopiedNames, unknown>;
+    return { labels: namesIn(labels), annotations: namesIn(notes) };
   } catch {
     return { labels: [], annotations: [] };
   }
+}
+
+function namesIn(list: unknown): readonly string[] {
+  return Array.isArray(list) ? list.filter((name) => typeof name === 'string') : [];
 }
 
 /**

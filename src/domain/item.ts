@@ -35,4 +35,6 @@ export interface Vault {
   readonly name: string;
   /** Moves with every change of the vault's contents. */
   readonly contentVersion: number;
+  /** Milliseconds since the epoch; 0 when Connect did not say. */
+  readonly createdAt: number;
 }

@@ -1,4 +1,4 @@
-import { parseRevisions, type Revisions } from './revisions.ts';
+import { parseRevisions, revisionOf, type Revisions } from './revisions.ts';
 
 /** A Secret that a workload consumes and whose changes restart it. */
 export interface ConsumedSecret {
@@ -41,7 +41,7 @@ export function planRestart(
   const known: Record<string, number> = {};
   const changed: string[] = [];
   for (const { name, revision } of secrets) {
-    const entry = Math.max(adopted[name] ?? -1, rolled[name] ?? -1);
+    const entry = Math.max(revisionOf(adopted, name) ?? -1, revisionOf(rolled, name) ?? -1);
     known[name] = Math.max(entry, revision);
     if (entry >= revision) continue;
     if (revision === 0) continue;
@@ -56,14 +56,14 @@ export function planRestart(
 
 /** What consumers must have recorded before a Secret's data change: the known revisions with each missing entry added. */
 export function adoptMissing(secrets: readonly ConsumedSecret[], { adopted, rolled }: KnownRevisions): Revisions | undefined {
-  const missing = secrets.filter(({ name }) => adopted[name] === undefined && rolled[name] === undefined);
+  const missing = secrets.filter(({ name }) => revisionOf(adopted, name) === undefined && revisionOf(rolled, name) === undefined);
   if (missing.length === 0) return undefined;
   return { ...adopted, ...Object.fromEntries(missing.map(({ name, revision }) => [name, revision])) };
 }
 
 /** Entries that the template states as well, or better, need not stand in the metadata. */
 function withoutRolled(record: Revisions, rolled: Revisions): Revisions {
-  return Object.fromEntries(Object.entries(record).filter(([name, revision]) => revision > (rolled[name] ?? -1)));
+  return Object.fromEntries(Object.entries(record).filter(([name, revision]) => revision > (revisionOf(rolled, name) ?? -1)));
 }
 
 function sameRecord(a: Revisions, b: Revisions): boolean {

@@ -21,7 +21,16 @@ export function parseRevisions(annotation: string | undefined): Revisions {
     return {};
   }
   if (typeof record !== 'object' || record === null || Array.isArray(record)) return {};
-  return Object.fromEntries(Object.entries(record).filter((entry): entry is [string, number] => Number.isSafeInteger(entry[1])));
+  return Object.fromEntries(Object.entries(record).filter((entry): entry is [string, number] => isRevision(entry[1])));
+}
+
+function isRevision(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+/** The entry of a name, if there is one. (`record[name]` finds a function for the Secret `constructor`.) */
+export function revisionOf(revisions: Revisions, name: string): number | undefined {
+  return Object.hasOwn(revisions, name) ? revisions[name] : undefined;
 }
 
 /** The last revision of anything in the Secret; 0 when nothing has changed since it was first written. */

@@ -58,6 +58,8 @@ const headersTimeout = 35_000;
 /** A watch is quiet between bookmarks, which come about once a minute. */
 const watchSilence = 150_000;
 const maxConnections = 48;
+/** The longest wait that a server may ask for, in seconds. */
+const maxAskedDelay = 60;
 
 /** A client for the API server over connections that are kept; requests at the same time are bounded, watches are not. */
 export function createKubeClient({ load, clock, userAgent, onRequest }: KubeClientOptions): KubeClient {
@@ -141,10 +143,11 @@ export function createKubeClient({ load, clock, userAgent, onRequest }: KubeClie
 
   return {
     async request<T>(request: KubeRequest): Promise<T> {
-      const { statusCode, headers, body } = await send(request, 'requests');
-      let answer: unknown;
+      const response = await send(request, 'requests');
+      const { statusCode, body } = response;
+      if (statusCode >= 400) throw await refusal(request, response);
       try {
-        answer = await body.json();
+        return (await body.json()) as T;
       } catch (error) {
         // What JSON.parse says may quote the answer: only the kind of failure goes on.
         throw new KubeError(
@@ -154,19 +157,14 @@ export function createKubeClient({ load, clock, userAgent, onRequest }: KubeClie
           error instanceof SyntaxError ? 'MalformedAnswer' : transportCode(error),
         );
       }
-      if (statusCode >= 400) throw new KubeError(request.method, request.path, statusCode, statusReason(answer), askedDelay(headers));
-      return answer as T;
     },
     async *watch(request: KubeRequest): AsyncGenerator<string> {
-      const { statusCode, headers, body } = await send(request, 'watches');
-      if (statusCode >= 400) {
-        const answer: unknown = await body.json().catch(() => undefined);
-        throw new KubeError(request.method, request.path, statusCode, statusReason(answer), askedDelay(headers));
-      }
+      const response = await send(request, 'watches');
+      if (response.statusCode >= 400) throw await refusal(request, response);
       const decoder = new TextDecoder();
       let rest = '';
       try {
-        for await (const chunk of body) {
+        for await (const chunk of response.body) {
           const lines = (rest + decoder.decode(chunk as Uint8Array, { stream: true })).split('\n');
           rest = lines.pop() ?? '';
           yield* lines;
@@ -195,6 +193,12 @@ export function transportCode(error: unknown): string {
   return typeof code === 'string' ? code : 'RequestFailed';
 }
 
+/** What an answer of 400 and above means; its body may be no Status at all, as with an overloaded API server or a proxy. */
+async function refusal({ method, path }: KubeRequest, { statusCode, headers, body }: Dispatcher.ResponseData): Promise<KubeError> {
+  const answer: unknown = await body.json().catch(() => undefined);
+  return new KubeError(method, path, statusCode, statusReason(answer), askedDelay(headers));
+}
+
 function statusReason(answer: unknown): string {
   const reason = typeof answer === 'object' && answer !== null && 'reason' in answer ? answer.reason : undefined;
   return typeof reason === 'string' && /^[A-Za-z]{1,64}$/.test(reason) ? reason : 'Refused';
@@ -202,5 +206,5 @@ function statusReason(answer: unknown): string {
 
 function askedDelay(headers: Dispatcher.ResponseData['headers']): number | undefined {
   const seconds = Number(headers['retry-after']);
-  return Number.isFinite(seconds) ? seconds * 1000 : undefined;
+  return seconds > 0 ? Math.min(seconds, maxAskedDelay) * 1000 : undefined;
 }

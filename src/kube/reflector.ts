@@ -85,6 +85,7 @@ async function list<T extends ObjectMeta>(options: ReflectorOptions<T>, signal: 
       accept: accept('PartialObjectMetadataList', metadataOnly),
       signal,
     });
+    if (!isObject(page)) throw new KubeError('GET', path, 0, 'MalformedAnswer');
     for (const item of page.items ?? []) objects.push(reduce(item));
     resourceVersion = page.metadata.resourceVersion;
     next = page.metadata.continue || undefined;
@@ -129,11 +130,25 @@ async function* watch<T extends ObjectMeta>(options: ReflectorOptions<T>, positi
 }
 
 function parseEvent(line: string, path: string): WireEvent {
+  let event: unknown;
   try {
-    return JSON.parse(line) as WireEvent;
+    event = JSON.parse(line);
   } catch {
     throw new KubeError('WATCH', path, 0, 'MalformedAnswer');
   }
+  if (!isEvent(event)) throw new KubeError('WATCH', path, 0, 'MalformedAnswer');
+  return event;
+}
+
+function isEvent(value: unknown): value is WireEvent {
+  if (typeof value !== 'object' || value === null || !('type' in value) || !('object' in value)) return false;
+  return value.type === 'ERROR' ? typeof value.object === 'object' && value.object !== null : isObject(value.object);
+}
+
+/** True for what has a place in the history of the collection: objects, bookmarks and lists. */
+function isObject(value: unknown): boolean {
+  const metadata = typeof value === 'object' && value !== null && 'metadata' in value ? value.metadata : undefined;
+  return typeof metadata === 'object' && metadata !== null && 'resourceVersion' in metadata && typeof metadata.resourceVersion === 'string';
 }
 
 function accept(kind: string, metadataOnly = false): string {

@@ -58,7 +58,14 @@ export async function createSecret(
   signal: AbortSignal,
 ): Promise<ManagedSecret | undefined> {
   try {
-    return await write(client, 'POST', collectionPath(secrets, name.namespace), { ...metadata(content), namespace: name.namespace, name: name.name }, content, signal);
+    return await write(
+      client,
+      'POST',
+      collectionPath(secrets, name.namespace),
+      { ...metadata(content), namespace: name.namespace, name: name.name },
+      content,
+      signal,
+    );
   } catch (error) {
     if (error instanceof KubeError && error.reason === 'AlreadyExists') return undefined;
     throw error;

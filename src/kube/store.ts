@@ -18,8 +18,13 @@ export interface Store<T extends ObjectMeta> {
   onChange(listener: (key: string, before: T | undefined, after: T | undefined) => void): void;
 }
 
+/** Deletions that are remembered: many more than there can be writes under way. */
+const maxDeletions = 1_000;
+
 export function createStore<T extends ObjectMeta>(): Store<T> {
   const objects = new Map<string, T>();
+  /** The last deletions, by key: a late answer to a write of ours must not bring the object back. */
+  const deletions = new Map<string, string>();
   const listeners: Array<(key: string, before: T | undefined, after: T | undefined) => void> = [];
 
   function set(key: string, after: T | undefined): void {
@@ -31,8 +36,18 @@ export function createStore<T extends ObjectMeta>(): Store<T> {
 
   function put(object: T): void {
     const key = objectKey(object);
-    const known = objects.get(key);
-    if (known === undefined || isNewer(object.resourceVersion, known.resourceVersion)) set(key, object);
+    const known = objects.get(key)?.resourceVersion ?? deletions.get(key);
+    if (known === undefined || isNewer(object.resourceVersion, known)) set(key, object);
+  }
+
+  function drop(key: string, resourceVersion: string): void {
+    deletions.delete(key);
+    deletions.set(key, resourceVersion);
+    for (const oldest of deletions.keys()) {
+      if (deletions.size <= maxDeletions) break;
+      deletions.delete(oldest);
+    }
+    set(key, undefined);
   }
 
   return {
@@ -45,12 +60,12 @@ export function createStore<T extends ObjectMeta>(): Store<T> {
     remove(object) {
       const key = objectKey(object);
       const known = objects.get(key);
-      if (known !== undefined && !isNewer(known.resourceVersion, object.resourceVersion)) set(key, undefined);
+      if (known !== undefined && !isNewer(known.resourceVersion, object.resourceVersion)) drop(key, object.resourceVersion);
     },
     replace(list, resourceVersion, covers) {
       const listed = new Set(list.map(objectKey));
       for (const [key, object] of objects) {
-        if (covers(object) && !listed.has(key) && !isNewer(object.resourceVersion, resourceVersion)) set(key, undefined);
+        if (covers(object) && !listed.has(key) && !isNewer(object.resourceVersion, resourceVersion)) drop(key, resourceVersion);
       }
       for (const object of list) put(object);
     },

@@ -20,6 +20,12 @@ const ownErrors = new Set(['Failure', 'KubeError', 'ConfigError']);
 export function describeError(error: unknown): { readonly error: string; readonly at?: string } {
   if (!(error instanceof Error)) return { error: typeof error };
   if (ownErrors.has(error.name)) return { error: error.message };
-  const frame = error.stack?.split('\n').find((line) => line.trimStart().startsWith('at '));
+  const frame = framesOf(error).find((line) => line.trimStart().startsWith('at '));
   return { error: error.name, ...(frame !== undefined && { at: frame.trim() }) };
+}
+
+/** The lines of a stack below the message, which may have lines that look like them; none when the two cannot be told apart. */
+function framesOf({ stack = '', message }: Error): readonly string[] {
+  const start = stack.indexOf(message);
+  return start === -1 ? [] : stack.slice(start + message.length).split('\n');
 }

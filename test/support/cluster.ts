@@ -2,8 +2,18 @@ import type { OnePasswordItemStatus } from '../../src/api/onepassword-item.ts';
 import { createKubeClient, KubeError, type KubeClient } from '../../src/kube/client.ts';
 import { credentialsFrom } from '../../src/kube/credentials.ts';
 import { onePasswordItems } from '../../src/kube/objects.ts';
-import { collectionPath, deployments, namespaces, objectPath, replicaSets, secrets, type ResourceType, type WireMeta } from '../../src/kube/resource.ts';
+import {
+  collectionPath,
+  deployments,
+  namespaces,
+  objectPath,
+  replicaSets,
+  secrets,
+  type ResourceType,
+  type WireMeta,
+} from '../../src/kube/resource.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
+import { eventually } from './eventually.ts';
 
 /** A Secret as a test reads it: decoded. */
 export interface ReadSecret {
@@ -20,7 +30,12 @@ export interface ReadItem {
 export interface ReadDeployment {
   readonly metadata: WireMeta;
   readonly spec: { readonly template: { readonly metadata: { readonly annotations?: Readonly<Record<string, string>> } } };
-  readonly status: { readonly observedGeneration?: number; readonly updatedReplicas?: number; readonly availableReplicas?: number };
+  readonly status: {
+    readonly observedGeneration?: number;
+    readonly replicas?: number;
+    readonly updatedReplicas?: number;
+    readonly availableReplicas?: number;
+  };
 }
 
 /** One namespace of a cluster, as its user sees it. */
@@ -31,14 +46,15 @@ export interface TestNamespace {
   patchItem(name: string, patch: object): Promise<ReadItem>;
   item(name: string): Promise<ReadItem | undefined>;
   items(): Promise<readonly ReadItem[]>;
-  createSecret(name: string, values: Readonly<Record<string, string>>): Promise<void>;
+  createSecret(name: string, values: Readonly<Record<string, string>>, metadata?: object): Promise<void>;
   patchSecret(name: string, patch: object): Promise<void>;
   secret(name: string): Promise<ReadSecret | undefined>;
   /** A Deployment of two replicas that reads `secret` through environment variables. */
   createDeployment(name: string, secret: string, annotations?: Readonly<Record<string, string>>): Promise<void>;
   deployment(name: string): Promise<ReadDeployment>;
-  /** How many ReplicaSets the Deployments of the namespace have made. */
-  replicaSets(): Promise<number>;
+  patchDeployment(name: string, patch: object): Promise<void>;
+  /** How many ReplicaSets a Deployment of `createDeployment` has. */
+  replicaSets(deployment: string): Promise<number>;
   delete(type: 'items' | 'secrets' | 'deployments', name: string): Promise<void>;
 }
 
@@ -53,9 +69,10 @@ export async function createNamespace(kubeconfig: string, annotations: object = 
   const types = { items: onePasswordItems, secrets, deployments };
 
   const path = (type: ResourceType, name: string): string => objectPath(type, { namespace, name });
-  const create = <T>(type: ResourceType, body: object): Promise<T> => kube.request<T>({ method: 'POST', path: collectionPath(type, namespace), body });
-  const list = async <T>(type: ResourceType): Promise<readonly T[]> =>
-    (await kube.request<{ items: readonly T[] }>({ method: 'GET', path: collectionPath(type, namespace) })).items;
+  const create = <T>(type: ResourceType, body: object): Promise<T> =>
+    kube.request<T>({ method: 'POST', path: collectionPath(type, namespace), body });
+  const list = async <T>(type: ResourceType, query: Record<string, string> = {}): Promise<readonly T[]> =>
+    (await kube.request<{ items: readonly T[] }>({ method: 'GET', path: collectionPath(type, namespace), query })).items;
   const read = async <T>(type: ResourceType, name: string): Promise<T | undefined> => {
     try {
       return await kube.request<T>({ method: 'GET', path: path(type, name) });
@@ -79,7 +96,7 @@ export async function createNamespace(kubeconfig: string, annotations: object = 
     patchItem: (name, body) => kube.request({ method: 'PATCH', path: path(onePasswordItems, name), body }),
     item: (name) => read(onePasswordItems, name),
     items: () => list(onePasswordItems),
-    createSecret: (name, values) => create(secrets, { metadata: { name }, stringData: values }),
+    createSecret: (name, values, metadata = {}) => create(secrets, { metadata: { name, ...metadata }, stringData: values }),
     patchSecret: (name, body) => kube.request({ method: 'PATCH', path: path(secrets, name), body }),
     async secret(name) {
       const found = await read<{ metadata: WireMeta; type: string; data?: Record<string, string> }>(secrets, name);
@@ -104,11 +121,34 @@ export async function createNamespace(kubeconfig: string, annotations: object = 
       if (found === undefined) throw new Error(`no Deployment ${name}`);
       return found;
     },
-    replicaSets: async () => (await list(replicaSets)).length,
+    patchDeployment: (name, body) => kube.request({ method: 'PATCH', path: path(deployments, name), body }),
+    replicaSets: async (deployment) => (await list(replicaSets, { labelSelector: `app=${deployment}` })).length,
     async delete(type, name) {
       await kube.request({ method: 'DELETE', path: path(types[type], name) });
     },
   };
+}
+
+/** Waits until a resource says `expected`: `True`, or a reason. */
+export function untilReadiness(namespace: TestNamespace, name: string, expected: string, deadline?: number): Promise<ReadItem> {
+  return eventually(
+    `OnePasswordItem ${name} to say ${expected}`,
+    async () => {
+      const item = await namespace.item(name);
+      return readiness(item) === expected ? item : undefined;
+    },
+    deadline,
+  );
+}
+
+/** Waits until a Deployment's rollout is complete: its controller has seen the template and all pods run it. */
+export function untilRolledOut(namespace: TestNamespace, name: string): Promise<ReadDeployment> {
+  return eventually(`Deployment ${name} to be rolled out`, async () => {
+    const deployment = await namespace.deployment(name);
+    const { observedGeneration, updatedReplicas, availableReplicas, replicas } = deployment.status;
+    const seen = observedGeneration === deployment.metadata.generation;
+    return seen && updatedReplicas === 2 && availableReplicas === 2 && replicas === 2 ? deployment : undefined;
+  });
 }
 
 /** `True` or the reason of a resource's Ready condition, or undefined while there is none. */

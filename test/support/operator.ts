@@ -33,7 +33,10 @@ export async function startOperator(options: TestOperatorOptions): Promise<TestO
   const stop = new AbortController();
   const { promise: ready, resolve: onReady } = Promise.withResolvers<void>();
   const times = { settleTime: 0, debounce: 300, ...options.times };
-  const ended = runOperator({ config, credentials: credentialsFrom(options.kubeconfig), log: createLog('error'), onReady, times }, stop.signal);
+  const ended = runOperator(
+    { config, credentials: credentialsFrom(options.kubeconfig), log: createLog('error'), onReady, times },
+    stop.signal,
+  );
   await Promise.race([ready, ended]);
   return {
     async stop() {

@@ -1,0 +1,71 @@
+/** `npm run build` bundles the operator into one file, `dist/keyturn.js`, that needs nothing but Node. */
+import { rm } from 'node:fs/promises';
+import { relative, resolve } from 'node:path';
+import { build, type Plugin } from 'esbuild';
+import { version } from '../../src/version.ts';
+import { ROOT } from './command.ts';
+
+/** CommonJS packages ask for Node's own modules by `require`, which a module does not have. */
+const requireForCommonJs = "import{createRequire}from'node:module';const require=createRequire(import.meta.url);";
+
+/** Only the version is wanted of our package.json: its lists of packages and scripts stay at home. */
+const versionOnly: Plugin = {
+  name: 'version-only',
+  setup: ({ onLoad }) =>
+    onLoad({ filter: /[\\/]package\.json$/ }, ({ path }) =>
+      path === resolve(ROOT, 'package.json') ? { contents: JSON.stringify({ version }), loader: 'json' } : undefined,
+    ),
+};
+
+/**
+ * @kubernetes/client-node does not declare that its files do nothing but export, so all its models and clients would come along;
+ * we use its KubeConfig.
+ */
+const kubeConfigOnly: Plugin = {
+  name: 'kube-config-only',
+  setup: ({ onResolve }) =>
+    onResolve({ filter: /^\.{1,2}\/.*\.js$/ }, ({ path, importer, resolveDir }) =>
+      /[\\/]@kubernetes[\\/]client-node[\\/]dist[\\/]/.test(importer) ? { path: resolve(resolveDir, path), sideEffects: false } : undefined,
+    ),
+};
+
+/** Messages of zod in fifty languages: ours are written by us, and none is shown. */
+const englishOnly: Plugin = {
+  name: 'english-only',
+  setup: ({ onLoad }) => onLoad({ filter: /[\\/]zod[\\/]v4[\\/]locales[\\/]index\.js$/ }, () => ({ contents: 'export {};' })),
+};
+
+/** Bundles src/main.ts. @returns bytes of the bundle @throws Error with the bundler's complaints */
+export async function bundle(outfile: string): Promise<number> {
+  const { metafile } = await build({
+    absWorkingDir: ROOT,
+    entryPoints: ['src/main.ts'],
+    outfile,
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node24',
+    // Names stay, for stack traces that can be read and errors that are told apart by name.
+    minifySyntax: true,
+    minifyWhitespace: true,
+    keepNames: true,
+    legalComments: 'eof',
+    metafile: true,
+    banner: { js: requireForCommonJs },
+    plugins: [versionOnly, kubeConfigOnly, englishOnly],
+    logLevel: 'warning',
+  });
+  return Object.values(metafile.outputs).reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
+async function main(): Promise<void> {
+  const began = performance.now();
+  const folder = resolve(ROOT, 'dist');
+  const outfile = resolve(folder, 'keyturn.js');
+  await rm(folder, { recursive: true, force: true });
+  const bytes = await bundle(outfile);
+  const seconds = ((performance.now() - began) / 1000).toFixed(1);
+  console.log(`${relative(ROOT, outfile)}: ${(bytes / 1024 / 1024).toFixed(2)} MiB, built in ${seconds} s`);
+}
+
+if (import.meta.main) await main();
