@@ -82,9 +82,17 @@ const logLevelSchema = z
   .regex(/^(debug|info|error|panic|0*[1-9]\d{0,2})$/)
   .transform((text) => (text === 'info' ? 'info' : text === 'error' || text === 'panic' ? 'error' : 'debug'));
 
-/** Reads the configuration. @throws ConfigError with every problem at once */
-export function readConfig(environment: Readonly<Record<string, string | undefined>>, args: readonly string[]): Config {
-  const problems: string[] = [];
+/**
+ * Reads the configuration.
+ * @param found problems that came up elsewhere, to be reported with the others
+ * @throws ConfigError with every problem at once
+ */
+export function readConfig(
+  environment: Readonly<Record<string, string | undefined>>,
+  args: readonly string[],
+  found: readonly string[] = [],
+): Config {
+  const problems = [...found];
   const warnings: string[] = [];
   const variable = (name: string): string | undefined => environment[name]?.trim() || undefined;
 
@@ -139,7 +147,12 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     allowEmptyValues: flag('allow-empty-values'),
     healthAddress: listenAddress(flags.get('health-probe-bind-address') ?? ':8081', '--health-probe-bind-address', problems),
     metricsAddress: listenAddress(flags.get('metrics-bind-address') ?? ':8080', '--metrics-bind-address', problems),
-    logLevel: parsed(logLevelSchema, flags.get('zap-log-level') ?? 'info', '--zap-log-level must be debug, info, error, panic or a number above 0', 'info'),
+    logLevel: parsed(
+      logLevelSchema,
+      flags.get('zap-log-level') ?? 'info',
+      '--zap-log-level must be debug, info, error, panic or a number above 0',
+      'info',
+    ),
     warnings,
   };
   if (problems.length > 0) throw new ConfigError(problems);

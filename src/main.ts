@@ -1,25 +1,14 @@
-import { ConfigError, readConfig } from './config.ts';
+import { type Config, ConfigError, readConfig } from './config.ts';
 import { credentialsFrom, type LoadCredentials } from './kube/credentials.ts';
 import { createLog, describeError } from './observability/log.ts';
 import { runOperator } from './operator.ts';
+import { systemClock } from './runtime/clock.ts';
 
 /** How long what is under way at a signal may take to end, in milliseconds. */
 const shutdownTime = 10_000;
 
-function configure(): { config: ReturnType<typeof readConfig>; credentials: LoadCredentials } {
-  try {
-    const config = readConfig(process.env, process.argv.slice(2));
-    const credentials = credentialsFrom();
-    credentials();
-    return { config, credentials };
-  } catch (error) {
-    const text = error instanceof ConfigError ? error.message : `the kubeconfig cannot be used; check KUBECONFIG and the current context\n`;
-    process.stderr.write(`keyturn: ${text}`);
-    process.exit(2);
-  }
-}
-
-const { config, credentials } = configure();
+const credentials = credentialsFrom();
+const config = configure(credentials);
 const log = createLog(config.logLevel);
 for (const warning of config.warnings) log.warn(warning);
 
@@ -28,7 +17,7 @@ for (const name of ['SIGTERM', 'SIGINT'] as const) {
   process.once(name, () => {
     log.info({ signal: name }, 'stopping');
     stop.abort();
-    setTimeout(() => process.exit(1), shutdownTime).unref();
+    systemClock.after(shutdownTime, () => process.exit(1));
   });
 }
 
@@ -38,4 +27,24 @@ try {
 } catch (error) {
   log.fatal(describeError(error), 'stopped by an error');
   process.exit(1);
+}
+
+/** The configuration; when anything is wrong with it or with the kubeconfig, all of that on stderr and exit code 2. */
+function configure(load: LoadCredentials): Config {
+  try {
+    return readConfig(process.env, process.argv.slice(2), credentialProblems(load));
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`keyturn: ${error.message}`);
+    process.exit(2);
+  }
+}
+
+function credentialProblems(load: LoadCredentials): string[] {
+  try {
+    load();
+    return [];
+  } catch {
+    return ['the kubeconfig cannot be used: check that the file in KUBECONFIG can be read and has a current context'];
+  }
 }

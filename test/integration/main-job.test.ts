@@ -132,6 +132,11 @@ describe('the main job', () => {
     const item = await namespace.item('deleted');
     expect(item?.metadata.finalizers).toBeUndefined();
     await namespace.delete('items', 'deleted');
-    await eventually('the Secret to be collected', async () => ((await namespace.secret('deleted')) === undefined ? true : undefined));
+    // The garbage collector looks for new kinds of owners every 30 s.
+    await eventually(
+      'the Secret to be collected',
+      async () => ((await namespace.secret('deleted')) === undefined ? true : undefined),
+      50_000,
+    );
   });
 });
