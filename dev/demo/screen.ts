@@ -58,7 +58,7 @@ function cut(line: string, width: number): string {
     .split(/(\u001b\[[\d;]*m)/)
     .map((part, index) => {
       if (index % 2 === 1) return part;
-      const visible = [...part].slice(0, room);
+      const visible = Array.from(part).slice(0, room);
       room -= visible.length;
       return visible.join('');
     })

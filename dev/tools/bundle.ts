@@ -11,8 +11,8 @@ const requireForCommonJs = "import{createRequire}from'node:module';const require
 /** Only the version is wanted of our package.json: its lists of packages and scripts stay at home. */
 const versionOnly: Plugin = {
   name: 'version-only',
-  setup: ({ onLoad }) =>
-    onLoad({ filter: /[\\/]package\.json$/ }, ({ path }) =>
+  setup: (bundling) =>
+    bundling.onLoad({ filter: /[\\/]package\.json$/ }, ({ path }) =>
       path === resolve(ROOT, 'package.json') ? { contents: JSON.stringify({ version }), loader: 'json' } : undefined,
     ),
 };
@@ -23,8 +23,8 @@ const versionOnly: Plugin = {
  */
 const kubeConfigOnly: Plugin = {
   name: 'kube-config-only',
-  setup: ({ onResolve }) =>
-    onResolve({ filter: /^\.{1,2}\/.*\.js$/ }, ({ path, importer, resolveDir }) =>
+  setup: (bundling) =>
+    bundling.onResolve({ filter: /^\.{1,2}\/.*\.js$/ }, ({ path, importer, resolveDir }) =>
       /[\\/]@kubernetes[\\/]client-node[\\/]dist[\\/]/.test(importer) ? { path: resolve(resolveDir, path), sideEffects: false } : undefined,
     ),
 };
@@ -32,7 +32,7 @@ const kubeConfigOnly: Plugin = {
 /** Messages of zod in fifty languages: ours are written by us, and none is shown. */
 const englishOnly: Plugin = {
   name: 'english-only',
-  setup: ({ onLoad }) => onLoad({ filter: /[\\/]zod[\\/]v4[\\/]locales[\\/]index\.js$/ }, () => ({ contents: 'export {};' })),
+  setup: (bundling) => bundling.onLoad({ filter: /[\\/]zod[\\/]v4[\\/]locales[\\/]index\.js$/ }, () => ({ contents: 'export {};' })),
 };
 
 /** Bundles src/main.ts. @returns bytes of the bundle @throws Error with the bundler's complaints */

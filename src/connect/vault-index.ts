@@ -88,9 +88,12 @@ export function createVaultIndex(options: VaultIndexOptions): VaultIndex {
       }
       for (const id of gone) vaults.delete(id);
       const due = [...vaults.values()].filter((known) => known.items !== undefined && isDue(known, now));
-      await Promise.all(due.map((known) => list(known, signal)));
-      refreshedAt = clock.monotonic();
+      const outcomes = await Promise.allSettled(due.map((known) => list(known, signal)));
+      // Said even when a listing failed: the next refresh no longer knows that these vaults came or went.
       if (changed || gone.size > 0) onChange();
+      const failed = outcomes.find(({ status }) => status === 'rejected');
+      if (failed !== undefined) throw (failed as PromiseRejectedResult).reason;
+      refreshedAt = clock.monotonic();
     });
   }
 

@@ -1,0 +1,106 @@
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import type { Revisions } from '../../src/domain/revisions.ts';
+import { ROOT } from '../tools/command.ts';
+import { createCluster, type Cluster } from './cluster.ts';
+import { type Connect, rotatedKey } from './connect.ts';
+import { operatorLog } from './operator.ts';
+import { describeRollout, type Rollout, rolloutTable } from './rollout.ts';
+import type { Session } from './session.ts';
+import { seconds, type Stage } from './steps.ts';
+import type { Target } from './target.ts';
+import { type Look, until } from './until.ts';
+
+/** The names in examples/. */
+export const names = { item: 'database', secret: 'database', deployment: 'web' } as const;
+
+/** How many steps a tour has. */
+export const tourSteps = 7;
+
+const examples = ['examples/onepassworditem.yaml', 'examples/deployment.yaml'];
+const deadlineMs = 30_000;
+
+/** Shows the main job: a Secret appears, a value is rotated, the Secret follows, the Deployment rolls. */
+export async function tour(session: Session, target: Target, connect: Connect): Promise<Cluster> {
+  const { steps, signal } = session;
+  const { podDeadlineMs } = target;
+  const cluster = createCluster(target.kube, target.namespace);
+
+  await steps.run('Apply examples/', async (stage) => {
+    const applied: string[] = [];
+    for (const file of examples) applied.push(await cluster.apply(resolve(ROOT, file)));
+    stage.show(applied.join(', '));
+  });
+
+  await steps.run('The Secret appears', (stage) => until('the Secret', { deadlineMs, signal }, () => lookForSecret(cluster, stage)));
+
+  const before = await steps.run('The Deployment starts', (stage) =>
+    until('its pods', { deadlineMs: podDeadlineMs, signal }, () => lookForRollout(cluster, stage, ({ complete }) => complete)),
+  );
+
+  const oldValue = await connect.value();
+  const newValue = `demo-${randomBytes(12).toString('hex')}`;
+  const oldRevisions = (await cluster.secret(names.secret))?.revisions ?? {};
+  let rotatedAt = 0;
+  await steps.run(`Rotate the ${rotatedKey} in Connect`, async (stage) => {
+    const version = await connect.rotate(newValue);
+    rotatedAt = performance.now();
+    stage.show(`PATCH ${connect.itemPath}`, `the item has version ${version} now`);
+  });
+
+  await steps.run('The Secret follows', (stage) =>
+    until('the new value', { deadlineMs, signal }, async () => {
+      const secret = await cluster.secret(names.secret);
+      if (secret?.holds(rotatedKey, newValue) !== true) return { seen: 'the Secret has another value' };
+      const changed = changedKeys(oldRevisions, secret.revisions);
+      stage.show(
+        `${seconds(performance.now() - rotatedAt)} after the rotation; new revision of: ${changed.join(', ')}`,
+        `unchanged: ${secret.keys.filter((key) => !changed.includes(key)).join(', ')}`,
+      );
+      if (changed.join() !== rotatedKey) throw new Error(`new revisions of ${changed.join(', ') || 'no key'}, not of ${rotatedKey} alone`);
+      return { found: true };
+    }),
+  );
+
+  await steps.run('The Deployment rolls', (stage) =>
+    until('a completed rollout', { deadlineMs: podDeadlineMs, signal }, () =>
+      lookForRollout(cluster, stage, ({ complete, lastRestarted }) => complete && lastRestarted !== before.lastRestarted),
+    ),
+  );
+
+  await steps.run('No value outside the Secret', async (stage) => {
+    const places = { "the operator's log": await readFile(operatorLog(session), 'utf8'), 'what it wrote': await cluster.writtenText() };
+    for (const [place, text] of Object.entries(places)) {
+      if ([oldValue, newValue].some((value) => text.includes(value))) throw new Error(`${place} holds a value`);
+    }
+    stage.show("neither in the operator's log nor in resources, events or annotations");
+  });
+  return cluster;
+}
+
+async function lookForSecret(cluster: Cluster, stage: Stage): Promise<Look<true>> {
+  const [secret, status] = await Promise.all([cluster.secret(names.secret), cluster.itemStatus(names.item)]);
+  const ready = status?.conditions?.find(({ type }) => type === 'Ready');
+  if (secret !== undefined) stage.show(`Secret ${names.secret} with the keys ${secret.keys.join(', ')} (values are not shown)`);
+  if (secret === undefined || ready?.status !== 'True') {
+    return {
+      seen: `${secret === undefined ? 'no Secret' : 'a Secret'}, OnePasswordItem ${ready?.reason ?? 'without a condition'} ${ready?.message ?? ''}`,
+    };
+  }
+  return { found: true };
+}
+
+async function lookForRollout(cluster: Cluster, stage: Stage, isDone: (rollout: Rollout) => boolean): Promise<Look<Rollout>> {
+  const rollout = await cluster.rollout(names.deployment);
+  if (rollout === undefined) return { seen: 'no Deployment' };
+  stage.show(...rolloutTable(rollout));
+  return isDone(rollout) ? { found: rollout } : { seen: describeRollout(rollout) };
+}
+
+/** Keys whose revision is another than before, sorted. */
+function changedKeys(before: Revisions, after: Revisions): readonly string[] {
+  return Object.keys(after)
+    .filter((key) => before[key] !== after[key])
+    .toSorted();
+}

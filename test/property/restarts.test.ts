@@ -1,0 +1,99 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { adoptMissing, type KnownRevisions, planRestart, type RestartPlan } from '../../src/domain/restart-plan.ts';
+import { latestRevision, parseRevisions, revise, type Revisions, revisionOf } from '../../src/domain/revisions.ts';
+
+const now = Date.UTC(2026, 0, 1);
+const key = fc.constantFrom('a', 'b', '*', '__proto__', 'constructor');
+const time = fc.integer({ min: 0, max: 2 * now });
+const record: fc.Arbitrary<Revisions> = fc.array(fc.tuple(key, time)).map((entries) => Object.fromEntries(entries));
+
+describe('revisions', () => {
+  it('only grow, whatever the clock does, and survive their annotation', () => {
+    const change = fc.record({ keys: fc.oneof(fc.constant('all' as const), fc.uniqueArray(key)), at: time });
+    fc.assert(
+      fc.property(record, fc.array(change, { maxLength: 10 }), (start, changes) => {
+        let revisions = start;
+        for (const { keys, at } of changes) {
+          const next = parseRevisions(JSON.stringify(revise(revisions, keys, at)));
+          if (keys.length === 0) expect(next).toEqual(revisions);
+          else expect(latestRevision(next)).toBeGreaterThan(latestRevision(revisions));
+          const moved = keys === 'all' ? ['*'] : keys;
+          for (const name of moved) expect(revisionOf(next, name)).toBe(latestRevision(next));
+          revisions = next;
+        }
+      }),
+    );
+  });
+
+  it('are read from any annotation without an error, as numbers', () => {
+    const annotation = fc.oneof(
+      fc.string(),
+      fc.json(),
+      fc.dictionary(fc.string(), fc.oneof(fc.double(), fc.string())).map((value) => JSON.stringify(value)),
+    );
+    fc.assert(
+      fc.property(annotation, (text) => {
+        expect(Object.values(parseRevisions(text)).every((revision) => Number.isSafeInteger(revision) && revision >= 0)).toBe(true);
+      }),
+    );
+  });
+});
+
+describe('a restart plan', () => {
+  const moment = fc.oneof(fc.constant(0), fc.integer({ min: now - 300_000, max: now + 300_000 }));
+  const name = fc.constantFrom('a', 'b', 'c', 'constructor');
+  const entries: fc.Arbitrary<Revisions> = fc.array(fc.tuple(name, moment), { maxLength: 4 }).map((list) => Object.fromEntries(list));
+  const secrets = fc.uniqueArray(fc.record({ name, revision: moment }), { selector: (secret) => secret.name, maxLength: 4 });
+  const known: fc.Arbitrary<KnownRevisions> = fc.record({ adopted: entries, rolled: entries });
+  const entryOf = ({ adopted, rolled }: KnownRevisions, of: string) =>
+    Math.max(revisionOf(adopted, of) ?? -1, revisionOf(rolled, of) ?? -1);
+
+  /** What the workload says once the plan was carried out; a roll is a birth as well. */
+  function apply(plan: RestartPlan, before: KnownRevisions): KnownRevisions {
+    if (plan.action === 'adopt') return { ...before, adopted: plan.known };
+    return plan.action === 'roll' ? { ...before, rolled: plan.known } : before;
+  }
+
+  it('is carried out once: nothing is left to do, but to forget what was opted out of', () => {
+    fc.assert(
+      fc.property(secrets, known, moment, (consumed, before, birth) => {
+        const after = apply(planRestart(consumed, before, birth), before);
+        const second = planRestart(consumed, after, undefined);
+        expect(['none', 'adopt']).toContain(second.action);
+        if (Object.keys(before.adopted).every((adopted) => consumed.some((secret) => secret.name === adopted)))
+          expect(second.action).toBe('none');
+        expect(planRestart(consumed, apply(second, after), undefined)).toEqual({ action: 'none' });
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('rolls only for a revision that is newer than the entry, and never forgets one', () => {
+    fc.assert(
+      fc.property(secrets, known, moment, (consumed, before, birth) => {
+        const plan = planRestart(consumed, before, birth);
+        if (plan.action === 'roll') {
+          expect(plan.changed).not.toHaveLength(0);
+          for (const of of plan.changed)
+            expect(consumed.find((secret) => secret.name === of)?.revision).toBeGreaterThan(entryOf(before, of));
+        }
+        for (const { name: of } of consumed) expect(entryOf(apply(plan, before), of)).toBeGreaterThanOrEqual(entryOf(before, of));
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('rolls every workload with an entry for every later change, whatever it was planned for before', () => {
+    fc.assert(
+      fc.property(secrets, known, moment, fc.integer({ min: 1, max: 100_000 }), (consumed, before, birth, later) => {
+        const adopted = adoptMissing(consumed, before);
+        const ready = adopted === undefined ? before : { ...before, adopted };
+        const top = Math.max(0, ...consumed.map(({ revision, name: of }) => Math.max(revision, entryOf(ready, of))));
+        const rotated = consumed.map(({ name: of }) => ({ name: of, revision: top + later }));
+        const plan = planRestart(rotated, ready, Math.min(birth, top + later));
+        expect(plan).toMatchObject(consumed.length === 0 ? {} : { action: 'roll', changed: consumed.map((secret) => secret.name) });
+      }),
+    );
+  });
+});

@@ -1,0 +1,128 @@
+import { describe, expect, it } from 'vitest';
+import { adoptMissing, type KnownRevisions, parseKnownRevisions, planRestart, type RestartPlan } from '../../../src/domain/restart-plan.ts';
+
+const rotation = Date.UTC(2026, 0, 1);
+const second = 1_000;
+const nothing: KnownRevisions = { adopted: {}, rolled: {} };
+const db = (revision: number) => [{ name: 'db', revision }];
+
+interface Case {
+  readonly name: string;
+  /** The Secret's revision; of the Secret `db` alone. */
+  readonly revision: number;
+  readonly known?: Partial<KnownRevisions>;
+  /** When the pod template came to be, after the rotation; absent while it has not been read. */
+  readonly birth?: number;
+  readonly plan: RestartPlan;
+}
+
+const roll: RestartPlan = { action: 'roll', known: { db: rotation }, changed: ['db'] };
+const adopt: RestartPlan = { action: 'adopt', known: { db: rotation } };
+
+describe('a workload that consumes a Secret', () => {
+  it.each<Case>([
+    { name: 'is adopted when the Secret never changed', revision: 0, plan: { action: 'adopt', known: { db: 0 } } },
+    { name: 'is left alone once adopted', revision: 0, known: { adopted: { db: 0 } }, plan: { action: 'none' } },
+    {
+      name: 'is left alone when it knows the revision',
+      revision: rotation,
+      known: { adopted: { db: rotation } },
+      plan: { action: 'none' },
+    },
+    {
+      name: 'is left alone after its roll',
+      revision: rotation,
+      known: { adopted: { db: 0 }, rolled: { db: rotation } },
+      plan: { action: 'none' },
+    },
+    {
+      name: 'is left alone when it knows a later revision than a Secret that lost its record',
+      revision: 5,
+      known: { rolled: { db: 9 } },
+      plan: { action: 'none' },
+    },
+    {
+      name: 'has its birth read when it knows an older revision',
+      revision: rotation,
+      known: { adopted: { db: 0 } },
+      plan: { action: 'read-birth' },
+    },
+    { name: 'has its birth read when it knows nothing', revision: rotation, plan: { action: 'read-birth' } },
+    {
+      name: 'rolls when it knows an older revision and was born long before',
+      revision: rotation,
+      known: { adopted: { db: 0 } },
+      birth: -3_600 * second,
+      plan: roll,
+    },
+    {
+      name: 'rolls when it knows an older revision and was born just after',
+      revision: rotation,
+      known: { rolled: { db: 1 } },
+      birth: 5 * second,
+      plan: roll,
+    },
+    {
+      name: 'is adopted when it was born well after, as by a restart by hand',
+      revision: rotation,
+      known: { adopted: { db: 0 } },
+      birth: 5 * second + 1,
+      plan: adopt,
+    },
+    { name: 'is adopted when it was opted in long after', revision: rotation, birth: -120 * second - 1, plan: adopt },
+    { name: 'rolls when it was born into the rotation', revision: rotation, birth: -120 * second, plan: roll },
+    { name: 'rolls when it was born at the rotation', revision: rotation, birth: 0, plan: roll },
+    { name: 'is adopted when it was born after the rotation', revision: rotation, birth: 6 * second, plan: adopt },
+    {
+      name: 'takes the larger entry: the adopted',
+      revision: 7,
+      known: { adopted: { db: 7 }, rolled: { db: 3 } },
+      plan: { action: 'none' },
+    },
+    { name: 'takes the larger entry: the rolled', revision: 7, known: { adopted: { db: 3 }, rolled: { db: 7 } }, plan: { action: 'none' } },
+  ])('$name', ({ revision, known, birth, plan }) => {
+    const when = birth === undefined ? undefined : rotation + birth;
+    expect(planRestart(db(revision), { ...nothing, ...known }, when)).toEqual(plan);
+  });
+
+  it('rolls once for several Secrets, names those that changed, and then knows all of them', () => {
+    const secrets = [...db(rotation), { name: 'tls', revision: rotation + 1 }, { name: 'quiet', revision: 0 }];
+    expect(planRestart(secrets, { ...nothing, adopted: { db: 0, tls: 0 } }, rotation - 1)).toEqual({
+      action: 'roll',
+      known: { db: rotation, tls: rotation + 1, quiet: 0 },
+      changed: ['db', 'tls'],
+    });
+  });
+
+  it('loses the entry of a Secret from which it opted out', () => {
+    expect(planRestart([], { ...nothing, adopted: { db: 5 } }, undefined)).toEqual({ action: 'adopt', known: {} });
+  });
+
+  it('is not rolled to lose an entry that its template has', () => {
+    expect(planRestart([], { ...nothing, rolled: { db: 5 } }, undefined)).toEqual({ action: 'none' });
+  });
+
+  it('rolls once more when its template was put back to one without the entry', () => {
+    expect(planRestart(db(rotation), { adopted: { db: 0 }, rolled: {} }, rotation - 60 * second)).toEqual(roll);
+  });
+
+  it('is planned for a Secret of any name', () => {
+    expect(planRestart([{ name: 'constructor', revision: 0 }], nothing, undefined)).toEqual({ action: 'adopt', known: { constructor: 0 } });
+  });
+});
+
+describe('before the data of a Secret change', () => {
+  it.each<[string, string, Partial<KnownRevisions>, Record<string, number> | undefined]>([
+    ['a consumer without an entry is given one', 'db', { adopted: { tls: 3 } }, { tls: 3, db: 5 }],
+    ['a consumer with an entry is left alone', 'db', { adopted: { db: 1 } }, undefined],
+    ['a consumer that was rolled is left alone', 'db', { rolled: { db: 1 } }, undefined],
+    ['a consumer of a Secret of any name is given one', 'constructor', {}, { constructor: 5 }],
+  ])('%s', (_, name, known, expected) => {
+    expect(adoptMissing([{ name, revision: 5 }], { ...nothing, ...known })).toEqual(expected);
+  });
+});
+
+it('what a workload knows is read from its annotation and from that of its template', () => {
+  expect(parseKnownRevisions('{"a":1}', '{"a":2}')).toEqual({ adopted: { a: 1 }, rolled: { a: 2 } });
+  expect(parseKnownRevisions(undefined, 'nonsense')).toEqual(nothing);
+});

@@ -1,0 +1,71 @@
+import { describe, expect, it } from 'vitest';
+import { changedKeys, latestRevision, parseRevisions, revise, revisionOf } from '../../../src/domain/revisions.ts';
+import { SecretValue } from '../../../src/domain/secret-value.ts';
+
+describe('a record of revisions', () => {
+  it('is read from its annotation', () => {
+    expect(parseRevisions('{"password":1700000000000,"*":5}')).toEqual({ password: 1_700_000_000_000, '*': 5 });
+  });
+
+  it.each([undefined, '', 'x', 'null', '5', '"a"', '[1]', '{"a":"1"}', '{"a":1.5}', '{"a":-1}', '{"a":1e300}', '{"a":null}', '{"a":{}}'])(
+    'is as good as none when it is %j',
+    (annotation) => {
+      expect(parseRevisions(annotation)).toEqual({});
+    },
+  );
+
+  it('keeps what is good of a record that is half bad', () => {
+    expect(parseRevisions('{"a":1,"b":"x"}')).toEqual({ a: 1 });
+  });
+
+  it.each(['constructor', '__proto__', 'toString'])('knows nothing of %s unless it is in it', (name) => {
+    expect(revisionOf(parseRevisions('{}'), name)).toBeUndefined();
+    expect(revisionOf(parseRevisions(`{"${name}":7}`), name)).toBe(7);
+    expect(revisionOf(parseRevisions(JSON.stringify(revise({}, [name], 9))), name)).toBe(9);
+  });
+
+  it('says when anything last changed', () => {
+    expect([latestRevision({}), latestRevision({ a: 3, '*': 9, b: 4 })]).toEqual([0, 9]);
+  });
+});
+
+describe('a change', () => {
+  it('moves the changed keys to the time of now, and no others', () => {
+    expect(revise({ a: 1, b: 2 }, ['b', 'c'], 100.9)).toEqual({ a: 1, b: 100, c: 100 });
+  });
+
+  it('moves beyond every revision before, when the clock stands or went back', () => {
+    expect(revise({ a: 500 }, ['b'], 100)).toEqual({ a: 500, b: 501 });
+  });
+
+  it('of nothing is none', () => {
+    const before = { a: 1 };
+    expect(revise(before, [], 100)).toBe(before);
+  });
+
+  it('of everything is one entry for the whole Secret', () => {
+    expect(revise({ a: 1, '*': 2 }, 'all', 100)).toEqual({ '*': 100 });
+  });
+
+  it('collapses to one entry when the record would be over 64 KiB', () => {
+    const keys = (count: number) => Array.from({ length: count }, (_, index) => `${index}`.padStart(253, 'k'));
+    expect(Object.keys(revise({}, keys(240), 100))).toHaveLength(240);
+    expect(revise({}, keys(260), 100)).toEqual({ '*': 100 });
+  });
+});
+
+describe('the keys that differ between two states of a Secret', () => {
+  const data = (values: Readonly<Record<string, string>>) =>
+    new Map(Object.entries(values).map(([key, text]) => [key, SecretValue.fromText(text)]));
+
+  it.each([
+    ['none', { a: '1' }, { a: '1' }, []],
+    ['changed', { a: '1', b: '2' }, { a: '1', b: '3' }, ['b']],
+    ['added', {}, { a: '1' }, ['a']],
+    ['added without a value', {}, { a: '' }, ['a']],
+    ['removed', { a: '1', b: '' }, { a: '1' }, ['b']],
+    ['all kinds', { a: '1', b: '2' }, { b: '3', c: '4' }, ['b', 'c', 'a']],
+  ])('%s', (_, before, after, changed) => {
+    expect(changedKeys(data(before as Record<string, string>), data(after as Record<string, string>))).toEqual(changed);
+  });
+});
