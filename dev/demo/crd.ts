@@ -26,13 +26,13 @@ export async function hasCrd(kube: KubeClient): Promise<boolean> {
 
 /**
  * Sees to it that the API server serves OnePasswordItems. A CRD that is there already is used as it is; one made here is deleted
- * in the end, unless somebody has made resources of it.
+ * in the end, unless `keep` is set or somebody has made resources of it.
  */
-export async function installCrd(session: Session, kube: KubeClient): Promise<void> {
+export async function installCrd(session: Session, kube: KubeClient, { keep }: { readonly keep: boolean }): Promise<void> {
   await session.steps.run('Install the CRD', async (stage) => {
     const existing = await readCrd(kube);
     const made = existing === undefined ? await createCrd(kube) : undefined;
-    if (made !== undefined) session.cleanup.defer('CRD', () => deleteCrd(session, kube, made.metadata.uid));
+    if (made !== undefined && !keep) session.cleanup.defer('CRD', () => deleteCrd(session, kube, made.metadata.uid));
     await until(`${plural}.${group} to be served`, { deadlineMs, signal: session.signal }, async () => {
       const crd = await readCrd(kube);
       if (crd?.spec.versions.some(({ name, served }) => name === version && served) !== true) {

@@ -42,7 +42,7 @@ export async function startLocalCluster(session: Session): Promise<Target> {
     const kubectlFolder = await writeKubectl(session.folder, binaries);
     return { kubeconfig, kube, namespace: 'default', namespaced: false, kubectlFolder, podDeadlineMs };
   });
-  await installCrd(session, target.kube);
+  await installCrd(session, target.kube, { keep: true });
   return target;
 }
 

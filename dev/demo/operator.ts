@@ -11,7 +11,7 @@ const pollingSeconds = 2;
 const startDeadlineMs = 30_000;
 
 /** What the operator reads; whatever the reader's shell says of it is not meant for the demo. */
-const operatorVariables = [
+const operatorVariables = new Set([
   'AUTO_RESTART',
   'MANAGE_CONNECT',
   'OP_CONNECT_HOST',
@@ -20,7 +20,7 @@ const operatorVariables = [
   'POD_NAMESPACE',
   'POLLING_INTERVAL',
   'WATCH_NAMESPACE',
-];
+]);
 
 /** Where the operator's log is. */
 export function operatorLog({ folder }: Session): string {
@@ -36,7 +36,7 @@ export async function startOperator(session: Session, target: Target, connect: C
       name: 'the operator',
       args: ['--disable-sigusr1', 'src/main.ts', `--health-probe-bind-address=${health}`, '--metrics-bind-address=0'],
       environment: {
-        ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !operatorVariables.includes(name))),
+        ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !operatorVariables.has(name))),
         KUBECONFIG: target.kubeconfig,
         OP_CONNECT_HOST: connect.url,
         OP_CONNECT_TOKEN: connect.token,

@@ -49,7 +49,7 @@ export async function useOwnCluster(session: Session, kubeconfig: string, yes: b
   if (!yes) await ask(session);
   signal.throwIfAborted();
   // Before the namespace, for what is made first is undone last: a CRD in use would not be deleted.
-  await installCrd(session, kube);
+  await installCrd(session, kube, { keep: false });
   await steps.run('Make a namespace', async (stage) => {
     await makeNamespace(session, kube, plan.namespace);
     stage.show(plan.namespace);

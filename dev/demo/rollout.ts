@@ -100,12 +100,17 @@ function podState({ metadata, status = {} }: WirePod): string {
   return waiting ?? status.phase ?? 'Unknown';
 }
 
-/** The table of a rollout: its ReplicaSets and pods, old and new. */
-export function rolloutTable({ replicaSets }: Rollout): readonly string[] {
-  const rows = replicaSets.flatMap(({ name, isNew, ready, wanted, pods }) => [
-    [`ReplicaSet ${name}`, isNew ? 'new' : 'old', `${ready} of ${wanted} ready`],
-    ...pods.map((pod) => [`  pod ${pod.name}`, isNew ? 'new' : 'old', pod.state]),
-  ]);
+/** The table of a rollout: its ReplicaSets and pods, old and new. Pods that were there in `before` and are no more are gone. */
+export function rolloutTable({ replicaSets }: Rollout, before?: Rollout): readonly string[] {
+  const rows = replicaSets.flatMap(({ name, isNew, ready, wanted, pods }) => {
+    const former = before?.replicaSets.find((replicaSet) => replicaSet.name === name)?.pods ?? [];
+    const gone = former.filter((pod) => pods.every((other) => other.name !== pod.name)).map((pod) => ({ ...pod, state: 'gone' }));
+    const age = isNew ? 'new' : 'old';
+    return [
+      [`ReplicaSet ${name}`, age, `${ready} of ${wanted} ready`],
+      ...[...pods, ...gone].map((pod) => [`  pod ${pod.name}`, age, pod.state]),
+    ];
+  });
   const width = Math.max(0, ...rows.map(([name = '']) => name.length));
   return rows.map(([name = '', age = '', state = '']) => `${name.padEnd(width)}  ${age}  ${state}`);
 }

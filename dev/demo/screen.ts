@@ -22,6 +22,9 @@ export interface Screen {
   live(lines: readonly string[]): void;
 }
 
+const escape = '\u001b';
+const colourCode = new RegExp(String.raw`(${escape}\[[\d;]*m)`);
+
 /** Draws on `terminal`; colours only where it is a terminal and `NO_COLOR` is not set. */
 export function createScreen(terminal: Terminal, environment: Readonly<Record<string, string | undefined>>): Screen {
   const interactive = terminal.isTTY === true;
@@ -29,8 +32,7 @@ export function createScreen(terminal: Terminal, environment: Readonly<Record<st
   let drawn = 0;
   let shown = '';
 
-  const erase = (): string => (drawn === 0 ? '' : `\u001b[${drawn}A\u001b[0J`);
-  const text = (lines: readonly string[]): string => lines.map((line) => `${line}\n`).join('');
+  const erase = (): string => (drawn === 0 ? '' : `${escape}[${drawn}A${escape}[0J`);
 
   return {
     interactive,
@@ -51,11 +53,15 @@ export function createScreen(terminal: Terminal, environment: Readonly<Record<st
   };
 }
 
+function text(lines: readonly string[]): string {
+  return lines.map((line) => `${line}\n`).join('');
+}
+
 /** The first `width` characters; the codes of colours take no room and are all kept. */
 function cut(line: string, width: number): string {
   let room = width;
   return line
-    .split(/(\u001b\[[\d;]*m)/)
+    .split(colourCode)
     .map((part, index) => {
       if (index % 2 === 1) return part;
       const visible = Array.from(part).slice(0, room);

@@ -36,17 +36,16 @@ export async function tour(session: Session, target: Target, connect: Connect): 
   await steps.run('The Secret appears', (stage) => until('the Secret', { deadlineMs, signal }, () => lookForSecret(cluster, stage)));
 
   const before = await steps.run('The Deployment starts', (stage) =>
-    until('its pods', { deadlineMs: podDeadlineMs, signal }, () => lookForRollout(cluster, stage, ({ complete }) => complete)),
+    until('its pods', { deadlineMs: podDeadlineMs, signal }, () => lookForRollout(cluster, stage, undefined)),
   );
 
-  const oldValue = await connect.value();
   const newValue = `demo-${randomBytes(12).toString('hex')}`;
-  const oldRevisions = (await cluster.secret(names.secret))?.revisions ?? {};
-  let rotatedAt = 0;
-  await steps.run(`Rotate the ${rotatedKey} in Connect`, async (stage) => {
+  const { oldValue, oldRevisions, rotatedAt } = await steps.run(`Rotate the ${rotatedKey} in Connect`, async (stage) => {
+    const [value, secret] = await Promise.all([connect.value(), cluster.secret(names.secret)]);
     const version = await connect.rotate(newValue);
-    rotatedAt = performance.now();
+    const at = performance.now();
     stage.show(`PATCH ${connect.itemPath}`, `the item has version ${version} now`);
+    return { oldValue: value, oldRevisions: secret?.revisions ?? {}, rotatedAt: at };
   });
 
   await steps.run('The Secret follows', (stage) =>
@@ -64,9 +63,7 @@ export async function tour(session: Session, target: Target, connect: Connect): 
   );
 
   await steps.run('The Deployment rolls', (stage) =>
-    until('a completed rollout', { deadlineMs: podDeadlineMs, signal }, () =>
-      lookForRollout(cluster, stage, ({ complete, lastRestarted }) => complete && lastRestarted !== before.lastRestarted),
-    ),
+    until('a completed rollout', { deadlineMs: podDeadlineMs, signal }, () => lookForRollout(cluster, stage, before)),
   );
 
   await steps.run('No value outside the Secret', async (stage) => {
@@ -91,11 +88,13 @@ async function lookForSecret(cluster: Cluster, stage: Stage): Promise<Look<true>
   return { found: true };
 }
 
-async function lookForRollout(cluster: Cluster, stage: Stage, isDone: (rollout: Rollout) => boolean): Promise<Look<Rollout>> {
+/** The completed rollout of the Deployment: the first one, or the one of a restart after `before`. */
+async function lookForRollout(cluster: Cluster, stage: Stage, before: Rollout | undefined): Promise<Look<Rollout>> {
   const rollout = await cluster.rollout(names.deployment);
   if (rollout === undefined) return { seen: 'no Deployment' };
-  stage.show(...rolloutTable(rollout));
-  return isDone(rollout) ? { found: rollout } : { seen: describeRollout(rollout) };
+  stage.show(...rolloutTable(rollout, before));
+  const isRestarted = before === undefined || rollout.lastRestarted !== before.lastRestarted;
+  return rollout.complete && isRestarted ? { found: rollout } : { seen: describeRollout(rollout) };
 }
 
 /** Keys whose revision is another than before, sorted. */

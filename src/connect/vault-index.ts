@@ -173,6 +173,11 @@ export function createVaultIndex(options: VaultIndexOptions): VaultIndex {
   }
 }
 
+/** A vault that is no longer in the token's reach keeps nobody else from being synced; its own resources say so when they are fetched. */
+function concernsOneVault(error: unknown): boolean {
+  return error instanceof Failure && (error.reason === 'ConnectForbidden' || error.reason === 'VaultNotFound');
+}
+
 function differs(before: ItemSummary | undefined, after: ItemSummary): boolean {
   return before === undefined || before.version !== after.version || before.title !== after.title || before.gone !== after.gone;
 }

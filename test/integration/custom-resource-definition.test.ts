@@ -38,14 +38,18 @@ describe('the API server', () => {
     'vaults/密/items/🔑',
     'vaults/a/items/two\nlines',
   ])('accepts the itemPath "%s"', async (itemPath) => {
-    await create('accepted', { spec: { itemPath } });
+    await expect(create('accepted', { spec: { itemPath } })).resolves.toMatchObject({ spec: { itemPath } });
     await namespace.delete('items', 'accepted');
   });
 
   it('accepts a resource without spec, and one with a type at the root', async () => {
-    await create('bare', {});
-    await create('empty-spec', { spec: {} });
-    await create('typed', { type: 'kubernetes.io/tls', spec: { itemPath: 'vaults/a/items/b' } });
+    for (const [name, rest] of [
+      ['bare', {}],
+      ['empty-spec', { spec: {} }],
+      ['typed', { type: 'kubernetes.io/tls', spec: { itemPath: 'vaults/a/items/b' } }],
+    ] as const) {
+      await expect(create(name, rest)).resolves.toMatchObject(rest);
+    }
   });
 
   it("accepts the old operator's status", async () => {
@@ -55,7 +59,9 @@ describe('the API server', () => {
       { type: 'Other', status: 'False', message: 'why', lastTransitionTime: null },
     ];
     const path = `${objectPath(onePasswordItems, { namespace: namespace.name, name: 'old-status' })}/status`;
-    await namespace.kube.request({ method: 'PATCH', path, body: { status: { conditions } } });
+    await expect(namespace.kube.request({ method: 'PATCH', path, body: { status: { conditions } } })).resolves.toMatchObject({
+      status: { conditions: [conditions[0], { type: 'Other', status: 'False', message: 'why' }] },
+    });
   });
 
   it('serves a short name and columns that say whether a resource is in sync', async () => {

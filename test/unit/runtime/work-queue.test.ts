@@ -1,0 +1,154 @@
+import { describe, expect, it } from 'vitest';
+import { createWorkQueue, type WorkQueue } from '../../../src/runtime/work-queue.ts';
+import { createFakeClock, type FakeClock } from '../../support/fake-clock.ts';
+
+/** Without jitter: a backoff is exactly 1 s, 2 s, 4 s, 8 s, 8 s… */
+function createQueue(): { readonly queue: WorkQueue; readonly clock: FakeClock } {
+  const clock = createFakeClock();
+  return { clock, queue: createWorkQueue({ clock, random: () => 1, backoff: { base: 1_000, max: 8_000 } }) };
+}
+
+/** Every key that is due now, each worked on and done. */
+async function drain(queue: WorkQueue): Promise<string[]> {
+  const keys: string[] = [];
+  while (queue.depth > 0) {
+    const key = await queue.take();
+    if (key === undefined) break;
+    keys.push(key);
+    queue.done(key);
+  }
+  return keys;
+}
+
+describe('a key', () => {
+  it('added several times is given once, in the order of coming', async () => {
+    const { queue } = createQueue();
+    for (const key of ['b', 'a', 'b', 'a', 'b']) queue.add(key);
+    expect(queue.depth).toBe(2);
+    expect(await drain(queue)).toEqual(['b', 'a']);
+  });
+
+  it('goes to a worker that waits, at once', async () => {
+    const { queue } = createQueue();
+    const taken = queue.take();
+    queue.add('a');
+    expect(await taken).toBe('a');
+    expect(queue.idle).toBe(false);
+    queue.done('a');
+    expect(queue.idle).toBe(true);
+  });
+
+  it('added while it is worked on comes again afterwards, once, and to no second worker', async () => {
+    const { queue } = createQueue();
+    queue.add('a');
+    await queue.take();
+    const second = queue.take();
+    queue.add('a');
+    queue.add('a');
+    expect(queue.depth).toBe(0);
+    queue.done('a');
+    expect(await second).toBe('a');
+    queue.done('a');
+    expect(queue.idle).toBe(true);
+  });
+});
+
+describe('a key for later', () => {
+  it('comes when it is due, and does not count before', () => {
+    const { queue, clock } = createQueue();
+    queue.addAfter('a', 100);
+    clock.advance(99);
+    expect([queue.depth, queue.idle]).toEqual([0, true]);
+    clock.advance(1);
+    expect(queue.depth).toBe(1);
+  });
+
+  it.each([
+    ['the first', [100, 200]],
+    ['the second', [200, 100]],
+  ])('comes at the earliest of its times, once: %s', async (_, [first = 0, second = 0]) => {
+    const { queue, clock } = createQueue();
+    queue.addAfter('a', first);
+    queue.addAfter('a', second);
+    clock.advance(100);
+    expect(await drain(queue)).toEqual(['a']);
+    clock.advance(1_000);
+    expect(queue.depth).toBe(0);
+  });
+
+  it('comes at once when it is added, and then no more', async () => {
+    const { queue, clock } = createQueue();
+    queue.addAfter('a', 100);
+    queue.add('a');
+    queue.addAfter('a', 50);
+    expect(await drain(queue)).toEqual(['a']);
+    expect(clock.timers).toEqual([]);
+  });
+
+  it('that falls due while it is worked on comes afterwards', async () => {
+    const { queue, clock } = createQueue();
+    queue.add('a');
+    await queue.take();
+    queue.addAfter('a', 100);
+    clock.advance(100);
+    expect(queue.depth).toBe(0);
+    queue.done('a');
+    expect(queue.depth).toBe(1);
+  });
+});
+
+describe('a key that failed', () => {
+  it('waits twice as long each time, up to the longest wait', () => {
+    const { queue, clock } = createQueue();
+    const waits = [1, 2, 3, 4, 5].map(() => {
+      queue.addFailed('a');
+      const [wait = 0] = clock.timers;
+      clock.advance(wait);
+      void queue.take();
+      queue.done('a');
+      return wait;
+    });
+    expect(waits).toEqual([1_000, 2_000, 4_000, 8_000, 8_000]);
+  });
+
+  it('begins anew after a success, and does not slow down others', () => {
+    const { queue, clock } = createQueue();
+    for (const key of ['a', 'a', 'a', 'b']) queue.addFailed(key);
+    queue.forget('a');
+    queue.add('a');
+    queue.addFailed('c');
+    expect(clock.timers).toEqual([1_000, 1_000]);
+  });
+
+  it('comes at once when something changes', async () => {
+    const { queue } = createQueue();
+    queue.addFailed('a');
+    queue.add('a');
+    expect(await drain(queue)).toEqual(['a']);
+  });
+});
+
+describe('a queue that is closed', () => {
+  it('releases every worker that waits, and gives nothing any more', async () => {
+    const { queue, clock } = createQueue();
+    const waiting = [queue.take(), queue.take()];
+    queue.addAfter('later', 100);
+    queue.close();
+    queue.add('a');
+    queue.addAfter('b', 1);
+    queue.addFailed('c');
+    clock.advance(60_000);
+    expect(await Promise.all([...waiting, queue.take()])).toEqual([undefined, undefined, undefined]);
+    expect([queue.depth, clock.timers]).toEqual([0, []]);
+  });
+
+  it('lets the key that is worked on end, and does not give it again', async () => {
+    const { queue } = createQueue();
+    queue.add('a');
+    await queue.take();
+    queue.add('a');
+    queue.close();
+    queue.done('a');
+    expect(queue.idle).toBe(true);
+  });
+});
