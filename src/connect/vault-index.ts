@@ -91,8 +91,8 @@ export function createVaultIndex(options: VaultIndexOptions): VaultIndex {
       const outcomes = await Promise.allSettled(due.map((known) => list(known, signal)));
       // Said even when a listing failed: the next refresh no longer knows that these vaults came or went.
       if (changed || gone.size > 0) onChange();
-      const failed = outcomes.find(({ status }) => status === 'rejected');
-      if (failed !== undefined) throw (failed as PromiseRejectedResult).reason;
+      const failed = outcomes.find((outcome) => outcome.status === 'rejected' && !concernsOneVault(outcome.reason));
+      if (failed?.status === 'rejected') throw failed.reason;
       refreshedAt = clock.monotonic();
     });
   }
