@@ -24,7 +24,7 @@ export function instructions(target: Target, connect: Connect, logFile: string, 
     ),
     ...block(
       `Rotate the ${rotatedKey} once more, and watch below:`,
-      `curl -sS -o /dev/null -w '%{http_code}\\n' -X PATCH -H "Authorization: Bearer $OP_CONNECT_TOKEN" \\`,
+      `curl -fsS -o /dev/null -X PATCH -H "Authorization: Bearer $OP_CONNECT_TOKEN" \\`,
       `  -d '${patch}' "$OP_CONNECT_HOST${connect.itemPath}"`,
     ),
     ...block(

@@ -68,10 +68,11 @@ export async function tour(session: Session, target: Target, connect: Connect): 
 
   await steps.run('No value outside the Secret', async (stage) => {
     const places = { "the operator's log": await readFile(operatorLog(session), 'utf8'), 'what it wrote': await cluster.writtenText() };
+    const values = [oldValue, newValue].flatMap((value) => [value, Buffer.from(value).toString('base64')]);
     for (const [place, text] of Object.entries(places)) {
-      if ([oldValue, newValue].some((value) => text.includes(value))) throw new Error(`${place} holds a value`);
+      if (values.some((value) => text.includes(value))) throw new Error(`${place} holds a ${rotatedKey}`);
     }
-    stage.show("neither in the operator's log nor in resources, events or annotations");
+    stage.show(`neither ${rotatedKey} is in the operator's log, in a resource, an annotation or an event`);
   });
   return cluster;
 }

@@ -30,7 +30,7 @@ describe('keys', () => {
 
   it('are the labels themselves where those are valid', () => {
     fc.assert(
-      fc.property(fc.stringMatching(kubernetesKey).filter(isAccepted), (text) => expect(secretKey(text)).toBe(text)),
+      fc.property(fc.stringMatching(kubernetesKey).filter(isAccepted), (text) => secretKey(text) === text),
       { numRuns: 200 },
     );
   });
@@ -70,7 +70,9 @@ it('a path gives back the vault and the item it was made of', () => {
     fc.property(
       name.filter((vault) => !`${vault}/items/`.slice(0, -1).includes('/items/') && !vault.startsWith('items/')),
       name,
-      (vault, item) => expect(parseItemPath(`vaults/${vault}/items/${item}`)).toEqual({ vault, item }),
+      (vault, item) => {
+        expect(parseItemPath(`vaults/${vault}/items/${item}`)).toEqual({ vault, item });
+      },
     ),
   );
 });

@@ -15,7 +15,7 @@ describe('a value cannot be printed', () => {
     ['the inspector without our form', () => inspect(value, { customInspect: false, showHidden: true, getters: true })],
     ['the formats of the console', () => format('%s %o %O %j %d', value, value, value, value, value)],
     ['an error', () => inspect(new Error(`bad ${value}`, { cause: value }))],
-    ['an assertion', () => messageOf(() => expect(value).toEqual(SecretValue.fromText('other')))],
+    ['an assertion', () => messageOf(() => expect(value).toBe(SecretValue.fromText('other')))],
     ['the names of its properties', () => JSON.stringify([Reflect.ownKeys(value), Object.entries(value)])],
     ['a clone', () => inspect(structuredClone(value))],
   ])('by %s', (_, print) => {

@@ -58,7 +58,8 @@ describe('a semaphore', () => {
 describe('a single flight', () => {
   it('joins those who ask for one key at a time, with one result', async () => {
     const flight = createSingleFlight<number>();
-    const work = vi.fn<() => Promise<number>>(async () => work.mock.calls.length);
+    let runs = 0;
+    const work = async (): Promise<number> => (runs += 1);
     expect(await Promise.all([flight('a', work), flight('a', work), flight('b', work)])).toEqual([1, 1, 2]);
     expect(await flight('a', work)).toBe(3);
   });

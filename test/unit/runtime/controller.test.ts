@@ -81,7 +81,7 @@ describe('a controller', () => {
 
   it('tells what each attempt came to and how long it took', async () => {
     const clocks: { advance(ms: number): void }[] = [];
-    const outcomes: Outcome[] = [done, requeue(1), retry];
+    const outcomes: Outcome[] = [done, requeue(5_000), retry];
     const { clock, queue, results } = start(async () => {
       clocks[0]?.advance(25);
       return outcomes.shift() ?? done;

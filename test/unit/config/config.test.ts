@@ -1,0 +1,164 @@
+import { describe, expect, it } from 'vitest';
+import { ConfigError, readConfig, type Config } from '../../../src/config.ts';
+
+const token = 'canary-token';
+const connect = { OP_CONNECT_HOST: 'http://onepassword-connect:8080', OP_CONNECT_TOKEN: token };
+const read = (environment: Readonly<Record<string, string>> = {}, flags: readonly string[] = []): Config =>
+  readConfig({ ...connect, ...environment }, flags);
+
+function problemsOf(environment: Readonly<Record<string, string>>, flags: readonly string[] = []): readonly string[] {
+  try {
+    readConfig(environment, flags);
+  } catch (error) {
+    if (error instanceof ConfigError) {
+      expect(error.message).not.toContain('canary');
+      return error.problems;
+    }
+    throw error;
+  }
+  return [];
+}
+
+describe('the configuration', () => {
+  it('needs no more than the Connect server and its token', () => {
+    expect(read()).toEqual({
+      connectHost: 'http://onepassword-connect:8080',
+      connectToken: token,
+      watchNamespaces: [],
+      pollingInterval: 10_000,
+      autoRestart: false,
+      enableAnnotations: false,
+      allowEmptyValues: false,
+      healthAddress: { host: undefined, port: 8081 },
+      metricsAddress: { host: undefined, port: 8080 },
+      logLevel: 'info',
+      warnings: [],
+    });
+  });
+
+  it('is as if a variable were not set when it is empty or blank', () => {
+    const empty = { WATCH_NAMESPACE: '', POLLING_INTERVAL: ' ', AUTO_RESTART: '\n', MANAGE_CONNECT: '', OP_SERVICE_ACCOUNT_TOKEN: '' };
+    expect(read(empty)).toEqual(read());
+  });
+
+  it('is free of the white space around its values', () => {
+    const padded = {
+      OP_CONNECT_HOST: ' https://connect ',
+      OP_CONNECT_TOKEN: ' t\n',
+      POLLING_INTERVAL: ' 5 ',
+      AUTO_RESTART: ' true\n',
+      WATCH_NAMESPACE: ' a , b,,a ',
+    };
+    expect(read(padded)).toMatchObject({
+      connectHost: 'https://connect',
+      connectToken: 't',
+      pollingInterval: 5_000,
+      autoRestart: true,
+      watchNamespaces: ['a', 'b'],
+    });
+  });
+
+  it('tells every problem at once, each with its cure', () => {
+    const problems = problemsOf(
+      { OP_CONNECT_HOST: 'connect:8080', OP_CONNECT_TOKEN: 'canary with space', AUTO_RESTART: 'canary?', WATCH_NAMESPACE: 'good,Bad_Name' },
+      ['--enable-annotations=perhaps', '--metrics-bind-address=nowhere', '--no-such-flag', 'positional', '--zap-log-level=loud'],
+    );
+    expect(problems).toEqual([
+      expect.stringContaining('unknown argument --no-such-flag'),
+      expect.stringContaining('unknown argument in position 4'),
+      expect.stringContaining('OP_CONNECT_HOST must be a URL'),
+      expect.stringContaining('OP_CONNECT_TOKEN has white space inside'),
+      expect.stringContaining('WATCH_NAMESPACE: "Bad_Name"'),
+      expect.stringContaining('AUTO_RESTART must be true or false'),
+      expect.stringContaining('--enable-annotations must be true or false'),
+      expect.stringContaining('--metrics-bind-address must be host:port'),
+      expect.stringContaining('--zap-log-level must be'),
+    ]);
+    expect(new ConfigError(problems).message).toMatch(/^the configuration has 9 problems:\n {2}- unknown argument/);
+  });
+
+  it.each([
+    [{}, [/OP_CONNECT_HOST is not set/, /OP_CONNECT_TOKEN is not set/]],
+    [{ OP_CONNECT_HOST: 'http://connect' }, [/OP_CONNECT_TOKEN is not set/]],
+    [{ OP_SERVICE_ACCOUNT_TOKEN: 'canary' }, [/OP_SERVICE_ACCOUNT_TOKEN is set, but .* set OP_CONNECT_HOST/]],
+    [{ ...connect, OP_SERVICE_ACCOUNT_TOKEN: 'canary' }, []],
+    [{ ...connect, OP_CONNECT_HOST: 'ftp://connect' }, [/OP_CONNECT_HOST must be a URL/]],
+  ])('needs to know Connect: %j', (environment, expected) => {
+    const problems = problemsOf(environment as Record<string, string>);
+    expect(problems).toEqual(expected.map((pattern) => expect.stringMatching(pattern) as string));
+  });
+
+  it.each([
+    ['1', 1_000, 0],
+    ['600', 600_000, 0],
+    ['86400', 86_400_000, 0],
+    ['0', 10_000, 1],
+    ['-5', 10_000, 1],
+    ['1.5', 10_000, 1],
+    ['10s', 10_000, 1],
+    ['86401', 10_000, 1],
+  ])('POLLING_INTERVAL %j means %i ms, with %i warnings', (text, interval, warnings) => {
+    const config = read({ POLLING_INTERVAL: text });
+    expect([config.pollingInterval, config.warnings.length]).toEqual([interval, warnings]);
+  });
+
+  it('warns once that MANAGE_CONNECT has no effect, when it is true', () => {
+    expect(read({ MANAGE_CONNECT: 'True' }).warnings).toEqual([expect.stringContaining('MANAGE_CONNECT')]);
+    expect(read({ MANAGE_CONNECT: 'false' }).warnings).toEqual([]);
+  });
+});
+
+describe('flags', () => {
+  it.each([
+    [['--enable-annotations'], { enableAnnotations: true }],
+    [['-enable-annotations'], { enableAnnotations: true }],
+    [['--enable-annotations=false'], { enableAnnotations: false }],
+    [['--allow-empty-values=T'], { allowEmptyValues: true }],
+    [['--enable-annotations=false', '--enable-annotations'], { enableAnnotations: true }],
+    [['--metrics-bind-address=127.0.0.1:9000'], { metricsAddress: { host: '127.0.0.1', port: 9000 } }],
+    [
+      ['-metrics-bind-address', 'localhost:9000', '--allow-empty-values'],
+      { metricsAddress: { host: 'localhost', port: 9000 }, allowEmptyValues: true },
+    ],
+    [['--metrics-bind-address=[::1]:9000'], { metricsAddress: { host: '::1', port: 9000 } }],
+    [['--health-probe-bind-address=:0'], { healthAddress: { host: undefined, port: 0 } }],
+    [['--health-probe-bind-address', '0', '--metrics-bind-address=0'], { healthAddress: undefined, metricsAddress: undefined }],
+    [['--zap-log-level=debug'], { logLevel: 'debug' }],
+    [['--zap-log-level', 'ERROR'], { logLevel: 'error' }],
+    [['--zap-log-level=panic'], { logLevel: 'error' }],
+    [['--zap-log-level=5'], { logLevel: 'debug' }],
+  ])('%j', (flags, expected) => {
+    expect(read({}, flags)).toMatchObject({ ...expected, warnings: [] });
+  });
+
+  it('of the old operator without meaning here are accepted with one warning, values and all', () => {
+    const old = [
+      '--zap-devel',
+      '-zap-encoder',
+      'json',
+      '--zap-time-encoding=iso8601',
+      '--metrics-secure=false',
+      '--enable-http2',
+      '--kubeconfig=x',
+    ];
+    const config = read({}, [...old, '--enable-annotations']);
+    expect(config.enableAnnotations).toBe(true);
+    expect(config.warnings).toEqual([
+      'accepted, but without effect here: --zap-devel, --zap-encoder, --zap-time-encoding, --metrics-secure, --enable-http2, --kubeconfig',
+    ]);
+  });
+
+  it.each([
+    ['--leader-election', /unknown argument --leader-election: the flags are --leader-elect,/],
+    ['canary', /unknown argument in position 1/],
+    ['---enable-annotations', /unknown argument in position 1/],
+    ['--metrics-bind-address', /--metrics-bind-address needs a value/],
+    ['--metrics-bind-address=', /--metrics-bind-address needs a value/],
+    ['--metrics-bind-address=:99999', /host:port, :port, or 0/],
+    ['--metrics-bind-address=8080', /host:port, :port, or 0/],
+    ['--zap-log-level=0', /--zap-log-level must be/],
+    ['--zap-log-level=-1', /--zap-log-level must be/],
+  ])('%s is a problem', (flag, problem) => {
+    expect(problemsOf(connect, [flag])).toEqual([expect.stringMatching(problem)]);
+  });
+});

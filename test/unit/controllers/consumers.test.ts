@@ -1,0 +1,76 @@
+import { describe, expect, it } from 'vitest';
+import { createConsumers } from '../../../src/controllers/consumers.ts';
+import type { ManagedSecret, Namespace, Workload } from '../../../src/kube/objects.ts';
+import { createStore } from '../../../src/kube/store.ts';
+
+const autoRestart = 'operator.1password.io/auto-restart';
+let resourceVersion = 0;
+const meta = (name: string, namespace = 'ns') => ({ namespace, name, uid: name, resourceVersion: String((resourceVersion += 1)) });
+
+const workload = (
+  name: string,
+  secrets: readonly string[],
+  annotations: Readonly<Record<string, string>> = {},
+  namespace = 'ns',
+): Workload => ({
+  ...meta(name, namespace),
+  annotations,
+  templateAnnotations: {},
+  secrets,
+  selector: {},
+  paused: false,
+  deleting: false,
+  observed: true,
+});
+
+const secret = (name: string, annotations: Readonly<Record<string, string>> = {}): ManagedSecret => ({
+  ...meta(name),
+  labels: {},
+  annotations,
+  ownerReferences: [],
+});
+
+function setUp(fallback = false) {
+  const stores = { workloads: createStore<Workload>(), secrets: createStore<ManagedSecret>(), namespaces: createStore<Namespace>() };
+  const consumers = createConsumers({ ...stores, autoRestart: fallback });
+  return { ...stores, consumers, namesOf: (key: string) => consumers.of(key).map(({ name }) => name) };
+}
+
+describe('the consumers of a Secret', () => {
+  it('are the workloads of its namespace that name it, as they come, change and go', () => {
+    const { workloads, namesOf } = setUp();
+    workloads.put(workload('a', ['db', 'tls']));
+    workloads.put(workload('b', ['db']));
+    workloads.put(workload('c', ['db'], {}, 'other'));
+    expect([namesOf('ns/db'), namesOf('ns/tls'), namesOf('other/db'), namesOf('ns/none')]).toEqual([['a', 'b'], ['a'], ['c'], []]);
+    workloads.put(workload('a', ['tls']));
+    workloads.remove(workload('b', []));
+    expect([namesOf('ns/db'), namesOf('ns/tls')]).toEqual([[], ['a']]);
+  });
+});
+
+describe('the Secrets that restart a workload', () => {
+  it('are ours that it consumes and for which the pair is opted in, with their last revision', () => {
+    const { secrets, consumers } = setUp();
+    secrets.put(secret('db', { [autoRestart]: 'true', 'keyturn.dev/revisions': '{"a":5,"b":9}' }));
+    secrets.put(secret('tls', { [autoRestart]: 'false' }));
+    secrets.put(secret('quiet', { [autoRestart]: 'true', 'keyturn.dev/revisions': 'nonsense' }));
+    expect(consumers.secretsOf(workload('a', ['db', 'tls', 'quiet', 'foreign']))).toEqual([
+      { name: 'db', revision: 9 },
+      { name: 'quiet', revision: 0 },
+    ]);
+  });
+
+  it.each<[string, Record<string, string>, Record<string, string>, string | undefined, boolean, boolean]>([
+    ['by the Secret first', { [autoRestart]: 'true' }, { [autoRestart]: 'false' }, 'false', false, true],
+    ['then by the workload', {}, { [autoRestart]: 'true' }, 'false', false, true],
+    ['then by the namespace', {}, {}, 'true', false, true],
+    ['then by the operator', {}, {}, undefined, true, true],
+    ['and by nobody: no', {}, {}, undefined, false, false],
+  ])('are decided %s', (_, ofSecret, ofWorkload, ofNamespace, ofOperator, expected) => {
+    const { namespaces, consumers } = setUp(ofOperator);
+    namespaces.put({ ...meta('ns', ''), autoRestart: ofNamespace });
+    namespaces.put({ ...meta('other', ''), autoRestart: String(!expected) });
+    expect(consumers.isOptedIn(secret('db', ofSecret), workload('a', ['db'], ofWorkload))).toBe(expected);
+  });
+});

@@ -1,0 +1,131 @@
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { createVaultIndex } from '../../../src/connect/vault-index.ts';
+import { createItemReconciler } from '../../../src/controllers/item-reconciler.ts';
+import { createKubeClient } from '../../../src/kube/client.ts';
+import { type ManagedSecret, type OnePasswordItem, reduceOnePasswordItem, reduceSecret } from '../../../src/kube/objects.ts';
+import { createStore } from '../../../src/kube/store.ts';
+import { done } from '../../../src/runtime/controller.ts';
+import { connect } from '../connect/connect-server.ts';
+import { clientOptions, type Exchange, startApiServer } from '../kube/api-server.ts';
+
+const signal = new AbortController().signal;
+const vaultId = 'v'.repeat(26);
+const itemId = 'i'.repeat(26);
+const itemPath = 'vaults/Prod/items/db';
+const base64 = (text: string): string => Buffer.from(text).toString('base64');
+
+/** A resource whose Secret holds version 1 of its item: `before` as the cluster has it. */
+async function setUp(labels: Readonly<Record<string, string>> = {}) {
+  const { server, client, clock } = await connect({
+    vaults: [{ id: vaultId, name: 'Prod', items: [{ id: itemId, title: 'db', fields: [{ label: 'password', value: 'one' }] }] }],
+  });
+  const api = await startApiServer();
+  const kube = createKubeClient(clientOptions(api, clock));
+  onTestFinished(() => kube.close());
+  const item = { path: itemPath, vaultId, id: itemId, version: 1 };
+  const conditions = [{ type: 'Ready', status: 'True', reason: 'Synced', message: 'version 1, 1 key', observedGeneration: 1 }];
+  const resource = {
+    metadata: { namespace: 'ns', name: 'db', uid: 'u', resourceVersion: '3', generation: 1, labels },
+    spec: { itemPath },
+    status: { observedGeneration: 1, conditions, item, secret: { name: 'db', resourceVersion: '2' } },
+  };
+  const secret = {
+    metadata: {
+      namespace: 'ns',
+      name: 'db',
+      uid: 's',
+      resourceVersion: '2',
+      labels: { 'keyturn.dev/managed': 'true' },
+      annotations: { 'operator.1password.io/item-path': `vaults/${vaultId}/items/${itemId}`, 'operator.1password.io/item-version': '1' },
+      ownerReferences: [{ apiVersion: 'onepassword.com/v1', kind: 'OnePasswordItem', name: 'db', uid: 'u' }],
+    },
+    type: 'Opaque',
+    data: { password: base64('one') },
+  };
+  const items = createStore<OnePasswordItem>();
+  const secrets = createStore<ManagedSecret>();
+  items.put(reduceOnePasswordItem(resource));
+  secrets.put(reduceSecret(secret));
+  const steps: string[] = [];
+  const reconcile = createItemReconciler({
+    items,
+    secrets,
+    kube,
+    connect: client,
+    index: createVaultIndex({ client, clock, onChange: () => {} }),
+    adoptConsumers: async () => void steps.push('adopt'),
+    settings: { allowEmptyValues: false, enableAnnotations: false },
+  });
+  return {
+    server,
+    steps,
+    /** Reconciles, answering reads and writes of the Secret and writes of the status; gives the bodies that were written. */
+    async run() {
+      let running = true;
+      const ended = reconcile('ns/db', signal).finally(() => (running = false));
+      const bodies: Record<string, string> = {};
+      const serve = async (): Promise<void> => {
+        while (running) {
+          const exchange = await Promise.race([api.next(), ended.then(() => undefined)]);
+          if (exchange !== undefined) answer(exchange);
+        }
+      };
+      const answer = ({ method, path, body, answer: reply }: Exchange): void => {
+        steps.push(`${method} ${path.split('/').at(-1)}`);
+        bodies[method] = body;
+        if (method === 'GET') reply(200, secret);
+        else if (method === 'PUT') reply(200, { metadata: { ...(JSON.parse(body) as typeof secret).metadata, resourceVersion: '9' } });
+        else reply(200, { ...resource, metadata: { ...resource.metadata, resourceVersion: '10' } });
+      };
+      const [outcome] = await Promise.all([ended, serve()]);
+      return { outcome, bodies };
+    },
+  };
+}
+
+describe('a resource in sync', () => {
+  it('asks the API server for nothing', async () => {
+    const { run, steps } = await setUp();
+    expect((await run()).outcome).toEqual(done);
+    expect(steps).toEqual([]);
+  });
+
+  it('whose labels changed has them copied, and leaves the consumers as they are', async () => {
+    const { run, steps } = await setUp({ team: 'shop' });
+    const { bodies } = await run();
+    expect(steps).toEqual(['GET db', 'PUT db', 'PATCH status']);
+    expect(JSON.parse(bodies['PUT'] ?? '')).toMatchObject({
+      metadata: { resourceVersion: '2', labels: { team: 'shop' } },
+      data: { password: base64('one') },
+    });
+  });
+});
+
+describe('a resource whose item changed', () => {
+  it('has its consumers adopted before the new values are written, and then says so', async () => {
+    const { run, steps, server } = await setUp();
+    server.store.setField('Prod', 'db', 'password', 'two');
+    const { bodies } = await run();
+    expect(steps).toEqual(['GET db', 'adopt', 'PUT db', 'PATCH status']);
+    expect(JSON.parse(bodies['PUT'] ?? '')).toMatchObject({
+      data: { password: base64('two') },
+      metadata: { annotations: { 'operator.1password.io/item-version': '2' } },
+    });
+    expect(JSON.parse(bodies['PATCH'] ?? '')).toMatchObject({
+      status: { item: { version: 2 }, secret: { resourceVersion: '9', revisions: { password: expect.any(Number) as number } } },
+    });
+    expect(bodies['PATCH']).not.toContain(base64('two'));
+  });
+
+  it('keeps its Secret when Connect fails, and says why', async () => {
+    const { run, steps, server } = await setUp();
+    server.store.setField('Prod', 'db', 'password', 'two');
+    server.faults.order({ kind: 'status', status: 503, route: 'GET /v1/vaults/{vault}/items/{item}', retryAfter: 7 });
+    const { outcome, bodies } = await run();
+    expect(steps).toEqual(['PATCH status']);
+    expect(outcome).toEqual({ next: 'requeue', after: 7_000 });
+    expect(JSON.parse(bodies['PATCH'] ?? '')).toMatchObject({
+      status: { conditions: [{ status: 'False', reason: 'ConnectUnavailable' }] },
+    });
+  });
+});
