@@ -3,6 +3,7 @@ import { createConnectClient } from './connect/client.ts';
 import { createVaultIndex } from './connect/vault-index.ts';
 import { createConsumers } from './controllers/consumers.ts';
 import { createItemReconciler } from './controllers/item-reconciler.ts';
+import { createItemSource } from './controllers/item-source.ts';
 import { movedItems, runPoll } from './controllers/poll.ts';
 import { createWorkloadReconciler, isConflict } from './controllers/workload-reconciler.ts';
 import { objectKey } from './domain/object.ts';
@@ -69,10 +70,9 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   const reconcileItem = createItemReconciler({
     ...cache,
     kube,
-    connect,
-    index,
+    source: createItemSource({ connect, index, settings: config }),
     adoptConsumers: workloadReconciler.adoptConsumers,
-    settings: config,
+    enableAnnotations: config.enableAnnotations,
   });
 
   cache.items.onChange((key) => itemQueue.add(key));

@@ -18,7 +18,7 @@ import type { Session } from './session.ts';
 import { createSteps, seconds, summary } from './steps.ts';
 import { tour, tourSteps } from './tour.ts';
 
-const exitCodes = { passed: 0, failed: 1, unusable: 2, interrupted: 130 } as const;
+const exitCodes = { passed: 0, failed: 1, declined: 1, unusable: 2, interrupted: 130 } as const;
 type Outcome = keyof typeof exitCodes;
 
 async function main(flags: Flags): Promise<Outcome> {
@@ -34,16 +34,17 @@ async function main(flags: Flags): Promise<Outcome> {
     signal: stop.signal,
     fail: (error) => stop.abort(error),
   };
-  const removeFolder = (): void => rmSync(folder, { recursive: true, force: true });
-  process.once('exit', removeFolder);
   onSignals(session);
 
-  let outcome = await show(session, flags);
-  if (!(await cleanUp(session)) && outcome !== 'unusable') outcome = 'failed';
+  const outcome = await show(session, flags);
+  const began = performance.now();
+  const problems = await cleanUp(session);
   await rm(folder, { recursive: true, force: true });
-  process.off('exit', removeFolder);
-  if (flags.once && outcome !== 'unusable') screen.print('', ...summary(session.steps.results(), total));
-  return outcome;
+  if (outcome === 'declined' || outcome === 'unusable') return outcome;
+  for (const problem of problems) screen.print(screen.paint('red', problem));
+  screen.print('', `Cleaned up in ${seconds(performance.now() - began)}${problems.length === 0 ? '' : ', not all of it'}`);
+  if (flags.once) screen.print('', ...summary(session.steps.results(), total));
+  return problems.length === 0 ? outcome : 'failed';
 }
 
 /** Runs the demo; says what went wrong, if something did. */
@@ -73,7 +74,7 @@ async function explain(session: Session, error: unknown, toured: boolean): Promi
   const message = error instanceof Error ? error.message : 'an error';
   screen.print('', screen.paint('red', message));
   if (error instanceof FlagError) return 'unusable';
-  if (error instanceof Declined) return 'failed';
+  if (error instanceof Declined) return 'declined';
   const logs = error instanceof ChildDeath ? [error.logFile] : [operatorLog(session), join(folder, 'connect.log')];
   for (const log of logs) {
     const lines = await logTail(log);
@@ -82,25 +83,23 @@ async function explain(session: Session, error: unknown, toured: boolean): Promi
   return 'failed';
 }
 
-/** Undoes everything. @returns whether all of it went well */
-async function cleanUp({ cleanup, screen }: Session): Promise<boolean> {
-  if (cleanup.pending().length === 0) return true;
-  const began = performance.now();
+/** Undoes everything. @returns what went wrong, a line each */
+async function cleanUp({ cleanup, screen }: Session): Promise<readonly string[]> {
   const problems = await cleanup.run((part) => screen.live([`Cleaning up: ${part} …`]));
   screen.live([]);
-  for (const problem of problems) screen.print(screen.paint('red', problem));
-  screen.print('', `Cleaned up in ${seconds(performance.now() - began)}${problems.length === 0 ? '' : ', not all of it'}`);
-  return problems.length === 0;
+  return problems;
 }
 
 /** The first signal ends the demo in order, the second at once. */
-function onSignals({ screen, cleanup, fail }: Session): void {
+function onSignals({ screen, cleanup, folder, fail }: Session): void {
   let asked = false;
   const listener = (signal: NodeJS.Signals): void => {
     if (asked) {
       screen.live([]);
       const left = cleanup.pending().filter((part) => /^(namespace|CRD)/.test(part));
       if (left.length > 0) screen.print('', `Left in the cluster: ${left.join(', ')}`);
+      // Registered last, so that it runs when all processes have been killed.
+      process.once('exit', () => rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 }));
       process.exit(exitCodes.interrupted);
     }
     asked = true;

@@ -2,7 +2,7 @@ import { annotations } from '../api/names.ts';
 import { isOptedIn } from '../domain/auto-restart.ts';
 import { objectKey } from '../domain/object.ts';
 import type { ConsumedSecret } from '../domain/restart-plan.ts';
-import { latestRevision, parseRevisions } from '../domain/revisions.ts';
+import { latestRevision, recordedRevisions } from '../domain/revisions.ts';
 import type { ManagedSecret, Namespace, Workload } from '../kube/objects.ts';
 import type { Store } from '../kube/store.ts';
 
@@ -60,7 +60,7 @@ export function createConsumers({ workloads, secrets, namespaces, autoRestart }:
 
 /** When anything in a Secret last changed; 0 when nothing has since it was first written. */
 export function secretRevision(secret: ManagedSecret): number {
-  return latestRevision(parseRevisions(secret.annotations[annotations.revisions]));
+  return latestRevision(recordedRevisions(secret));
 }
 
 function secretKeys(workload: Workload | undefined): string[] {

@@ -1,3 +1,4 @@
+import { annotations } from '../api/names.ts';
 import type { SecretData } from './secret-value.ts';
 
 /**
@@ -31,6 +32,11 @@ function isRevision(value: unknown): boolean {
 /** The entry of a name, if there is one. (`record[name]` finds a function for the Secret `constructor`.) */
 export function revisionOf(revisions: Revisions, name: string): number | undefined {
   return Object.hasOwn(revisions, name) ? revisions[name] : undefined;
+}
+
+/** The record that a Secret carries. */
+export function recordedRevisions(secret: { readonly annotations: Readonly<Record<string, string>> }): Revisions {
+  return parseRevisions(secret.annotations[annotations.revisions]);
 }
 
 /** The last revision of anything in the Secret; 0 when nothing has changed since it was first written. */

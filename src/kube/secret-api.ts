@@ -1,28 +1,15 @@
 import { Failure } from '../api/reasons.ts';
 import { fieldManager } from '../api/names.ts';
-import type { OwnerReference } from '../domain/object.ts';
-import { type SecretData, SecretValue } from '../domain/secret-value.ts';
+import type { SecretContent, SecretState } from '../domain/secret-plan.ts';
+import { SecretValue } from '../domain/secret-value.ts';
 import { type KubeClient, KubeError } from './client.ts';
 import { type ManagedSecret, reduceSecret } from './objects.ts';
 import { collectionPath, objectPath, secrets, type WireMeta, type WireObject } from './resource.ts';
 
 /** A Secret read in full, for the length of one reconcile. */
-export interface FullSecret {
-  readonly meta: ManagedSecret;
-  readonly type: string;
-  readonly immutable: boolean;
-  readonly data: SecretData;
+export interface FullSecret extends SecretState, ManagedSecret {
   /** `metadata` as it was read, to be written back with what we change in it. */
   readonly wireMeta: WireMeta;
-}
-
-/** What a write leaves in a Secret. */
-export interface SecretContent {
-  readonly labels: Readonly<Record<string, string>>;
-  readonly annotations: Readonly<Record<string, string>>;
-  readonly ownerReferences: readonly OwnerReference[];
-  readonly type: string;
-  readonly data: SecretData;
 }
 
 interface WireSecret extends WireObject {
@@ -38,7 +25,7 @@ export async function readSecret(client: KubeClient, name: Name, signal: AbortSi
   try {
     const secret = await client.request<WireSecret>({ method: 'GET', path: objectPath(secrets, name), signal });
     return {
-      meta: reduceSecret(secret),
+      ...reduceSecret(secret),
       type: secret.type ?? 'Opaque',
       immutable: secret.immutable ?? false,
       data: new Map(Object.entries(secret.data ?? {}).map(([key, value]) => [key, SecretValue.fromBase64(value)])),
@@ -75,7 +62,7 @@ export async function createSecret(
 /** Replaces what was read, unless somebody was faster (KubeError 409). @throws Failure, KubeError */
 export function replaceSecret(client: KubeClient, before: FullSecret, content: SecretContent, signal: AbortSignal): Promise<ManagedSecret> {
   const meta = { ...before.wireMeta, ...metadata(content), managedFields: undefined };
-  return write(client, 'PUT', objectPath(secrets, before.meta), meta, content, signal);
+  return write(client, 'PUT', objectPath(secrets, before), meta, content, signal);
 }
 
 function metadata({ labels, annotations, ownerReferences }: SecretContent): object {

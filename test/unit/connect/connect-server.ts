@@ -15,7 +15,7 @@ export interface Connected {
 /** A Connect server, a clock for it and for the client, and a client; all end with the test. */
 export async function connect(seed: Seed, parallelRequests?: number): Promise<Connected> {
   const clock = createFakeClock();
-  const server = await startConnectServer({ seed, clock: clock.now });
+  const server = await startConnectServer({ seed, clock: () => clock.now() });
   const reported: (readonly [ConnectRoute, number])[] = [];
   const client = createConnectClient({
     host: server.url,

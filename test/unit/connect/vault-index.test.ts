@@ -27,20 +27,20 @@ async function setUp(
     store: server.store,
     index,
     onChange,
-    requests() {
+    requests: () => {
       const counts = [server.requests.count(listVaults), server.requests.count(listItems), server.requests.total];
       server.requests.reset();
       return counts;
     },
     /** A refresh after `ms`, and what it asked. */
-    async refreshAfter(ms: number) {
+    refreshAfter: async (ms: number) => {
       clock.advance(ms);
       server.requests.reset();
       await index.refresh(signal);
       return server.requests.count(listItems);
     },
     resolve: (vault: string, item: string) => index.resolve({ vault, item }, signal),
-    async reasonOf(vault: string, item: string) {
+    reasonOf: async (vault: string, item: string) => {
       const error: unknown = await index.resolve({ vault, item }, signal).catch((reason: unknown) => reason);
       return error instanceof Failure ? error.reason : error;
     },

@@ -2,6 +2,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { createVaultIndex } from '../../../src/connect/vault-index.ts';
 import { createItemReconciler } from '../../../src/controllers/item-reconciler.ts';
 import { createKubeClient } from '../../../src/kube/client.ts';
+import { createItemSource } from '../../../src/controllers/item-source.ts';
 import { type ManagedSecret, type OnePasswordItem, reduceOnePasswordItem, reduceSecret } from '../../../src/kube/objects.ts';
 import { createStore } from '../../../src/kube/store.ts';
 import { done } from '../../../src/runtime/controller.ts';
@@ -51,25 +52,20 @@ async function setUp(labels: Readonly<Record<string, string>> = {}) {
     items,
     secrets,
     kube,
-    connect: client,
-    index: createVaultIndex({ client, clock, onChange: () => {} }),
+    source: createItemSource({
+      connect: client,
+      index: createVaultIndex({ client, clock, onChange: () => {} }),
+      settings: { allowEmptyValues: false },
+    }),
     adoptConsumers: async () => void steps.push('adopt'),
-    settings: { allowEmptyValues: false, enableAnnotations: false },
+    enableAnnotations: false,
   });
   return {
     server,
     steps,
     /** Reconciles, answering reads and writes of the Secret and writes of the status; gives the bodies that were written. */
-    async run() {
-      let running = true;
-      const ended = reconcile('ns/db', signal).finally(() => (running = false));
+    run: async () => {
       const bodies: Record<string, string> = {};
-      const serve = async (): Promise<void> => {
-        while (running) {
-          const exchange = await Promise.race([api.next(), ended.then(() => undefined)]);
-          if (exchange !== undefined) answer(exchange);
-        }
-      };
       const answer = ({ method, path, body, answer: reply }: Exchange): void => {
         steps.push(`${method} ${path.split('/').at(-1)}`);
         bodies[method] = body;
@@ -77,8 +73,13 @@ async function setUp(labels: Readonly<Record<string, string>> = {}) {
         else if (method === 'PUT') reply(200, { metadata: { ...(JSON.parse(body) as typeof secret).metadata, resourceVersion: '9' } });
         else reply(200, { ...resource, metadata: { ...resource.metadata, resourceVersion: '10' } });
       };
-      const [outcome] = await Promise.all([ended, serve()]);
-      return { outcome, bodies };
+      const ended = reconcile('ns/db', signal);
+      for (;;) {
+        const exchange = await Promise.race([api.next(), ended.then(() => undefined)]);
+        if (exchange === undefined) break;
+        answer(exchange);
+      }
+      return { outcome: await ended, bodies };
     },
   };
 }

@@ -79,7 +79,7 @@ async function setUp(given: Given) {
     secret,
     workloads: stores.workloads,
     /** Reconciles while `answers` answer the requests, in order; gives the outcome and the requests. */
-    async run(...answers: readonly object[]): Promise<{ readonly outcome: Outcome; readonly requests: readonly Exchange[] }> {
+    run: async (...answers: readonly object[]): Promise<{ readonly outcome: Outcome; readonly requests: readonly Exchange[] }> => {
       const outcome = reconciler.reconcile('ns/shop', signal);
       const requests: Exchange[] = [];
       for (const body of answers) {

@@ -30,7 +30,7 @@ function item({ urls = [], fields = [], files = [] }: Parts): Item {
 }
 
 /** What the Secret holds in the end: the wanted files are fetched, as the operator does. */
-function secretOf({ allowEmptyValues = false, ...parts }: Parts & Pick<Case, 'allowEmptyValues'>): Pick<Case, 'data' | 'collisions'> {
+function secretOf({ allowEmptyValues = false, ...parts }: Omit<Case, 'data'>): Pick<Case, 'data' | 'collisions'> {
   const wanted = wantedFiles(item(parts), { allowEmptyValues });
   const contents = [...wanted].map(([key, { id }]) => [key, SecretValue.fromText(parts.files?.[Number(id)]?.[1] ?? '')] as const);
   const { data, collisions } = itemData(item(parts), new Map(contents), { allowEmptyValues });
@@ -184,7 +184,7 @@ const cases: readonly Case[] = [
 ];
 
 describe('the data of a Secret for an item', () => {
-  it.each(cases)('$name', ({ name: _, data, collisions = [], ...given }) => {
+  it.each(cases)('$name', ({ data, collisions = [], ...given }) => {
     expect(secretOf(given)).toStrictEqual({ data, collisions });
   });
 });

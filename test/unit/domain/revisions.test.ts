@@ -2,6 +2,10 @@ import { describe, expect, it } from 'vitest';
 import { changedKeys, latestRevision, parseRevisions, revise, revisionOf } from '../../../src/domain/revisions.ts';
 import { SecretValue } from '../../../src/domain/secret-value.ts';
 
+const longKeys = (count: number) => Array.from({ length: count }, (_, index) => `${index}`.padStart(253, 'k'));
+const data = (values: Readonly<Record<string, string>>) =>
+  new Map(Object.entries(values).map(([key, text]) => [key, SecretValue.fromText(text)]));
+
 describe('a record of revisions', () => {
   it('is read from its annotation', () => {
     expect(parseRevisions('{"password":1700000000000,"*":5}')).toEqual({ password: 1_700_000_000_000, '*': 5 });
@@ -48,16 +52,12 @@ describe('a change', () => {
   });
 
   it('collapses to one entry when the record would be over 64 KiB', () => {
-    const keys = (count: number) => Array.from({ length: count }, (_, index) => `${index}`.padStart(253, 'k'));
-    expect(Object.keys(revise({}, keys(240), 100))).toHaveLength(240);
-    expect(revise({}, keys(260), 100)).toEqual({ '*': 100 });
+    expect(Object.keys(revise({}, longKeys(240), 100))).toHaveLength(240);
+    expect(revise({}, longKeys(260), 100)).toEqual({ '*': 100 });
   });
 });
 
 describe('the keys that differ between two states of a Secret', () => {
-  const data = (values: Readonly<Record<string, string>>) =>
-    new Map(Object.entries(values).map(([key, text]) => [key, SecretValue.fromText(text)]));
-
   it.each([
     ['none', { a: '1' }, { a: '1' }, []],
     ['changed', { a: '1', b: '2' }, { a: '1', b: '3' }, ['b']],

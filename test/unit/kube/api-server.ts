@@ -12,27 +12,27 @@ export interface Exchange {
   readonly headers: IncomingHttpHeaders;
   readonly body: string;
   /** Answers: an object as JSON, text as it is. */
-  answer(status: number, body: object | string, headers?: Readonly<Record<string, string>>): void;
+  readonly answer: (status: number, body: object | string, headers?: Readonly<Record<string, string>>) => void;
   /** Begins an answer of status 200, or goes on with it: text as it is, objects each as a line of JSON. */
-  write(...parts: readonly (object | string | Uint8Array)[]): void;
+  readonly write: (...parts: readonly (object | string | Uint8Array)[]) => void;
   /** Ends the answer in order. */
-  end(): void;
+  readonly end: () => void;
   /** Breaks the connection. */
-  reset(): void;
+  readonly reset: () => void;
 }
 
 /** An API server of which the test answers every request itself. */
 export interface FakeApiServer {
   readonly url: string;
   /** The next request, in order of arrival. */
-  next(): Promise<Exchange>;
+  readonly next: () => Promise<Exchange>;
   /** How many requests have come. */
   readonly count: number;
   close(): Promise<void>;
 }
 
 /** A queue that is waited for. */
-export function createInbox<T>(): { put(value: T): void; next(): Promise<T> } {
+export function createInbox<T>(): { readonly put: (value: T) => void; readonly next: () => Promise<T> } {
   const values: T[] = [];
   const takers: ((value: T) => void)[] = [];
   return {

@@ -63,16 +63,16 @@ it('the metrics have the names that dashboards know, with what was counted', asy
   expect(body).toContain('process_resident_memory_bytes');
 });
 
-describe('the endpoints', () => {
-  async function serve(endpoints: Readonly<Record<string, Endpoint>>): Promise<(path: string, method?: string) => Promise<string>> {
-    const listener = await listen({ host: '127.0.0.1', port: 0 }, endpoints);
-    onTestFinished(() => listener.close());
-    return async (path, method = 'GET') => {
-      const response = await fetch(`http://127.0.0.1:${listener.port}${path}`, { method });
-      return `${response.status} ${await response.text()}`.trim();
-    };
-  }
+async function serve(endpoints: Readonly<Record<string, Endpoint>>): Promise<(path: string, method?: string) => Promise<string>> {
+  const listener = await listen({ host: '127.0.0.1', port: 0 }, endpoints);
+  onTestFinished(() => listener.close());
+  return async (path, method = 'GET') => {
+    const response = await fetch(`http://127.0.0.1:${listener.port}${path}`, { method });
+    return `${response.status} ${await response.text()}`.trim();
+  };
+}
 
+describe('the endpoints', () => {
   it('say that the process lives, and whether it has read the cluster', async () => {
     let ready = false;
     const get = await serve(healthEndpoints(() => ready));

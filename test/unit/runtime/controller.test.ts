@@ -120,7 +120,12 @@ describe('a controller that is stopped', () => {
     const clock = createFakeClock();
     const queue = createWorkQueue({ clock, random: () => 1, backoff: { base: 1, max: 1 } });
     queue.add('a');
-    const reconcile = async (): Promise<Outcome> => expect.fail('it began');
+    const begun: string[] = [];
+    const reconcile = async (key: string): Promise<Outcome> => {
+      begun.push(key);
+      return done;
+    };
     await runController({ queue, clock, workers: 2, reconcile, onError: () => {} }, AbortSignal.abort());
+    expect(begun).toEqual([]);
   });
 });
