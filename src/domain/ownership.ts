@@ -14,15 +14,18 @@ export type Ownership = { readonly ours: true } | { readonly ours: false; readon
  * be dead, since names are unique; or nobody owns it and it is marked for adoption, or holds the same item by the old operator's hand.
  */
 export function secretOwnership(secret: SecretIdentity, owner: OwnerReference, itemPath: string): Ownership {
-  const sameName = (reference: OwnerReference): boolean =>
-    reference.kind === owner.kind && reference.name === owner.name && group(reference) === group(owner);
-  if (secret.ownerReferences.some((reference) => reference.uid === owner.uid || sameName(reference))) return { ours: true };
+  if (secret.ownerReferences.some((reference) => reference.uid === owner.uid || sameName(reference, owner))) return { ours: true };
   const [holder] = secret.ownerReferences;
   if (holder !== undefined) return { ours: false, holder: `${holder.kind} ${holder.name}` };
   const marks = secret.annotations;
   const adopted = marks[annotations.adopt] === 'true';
   const sameItem = marks[annotations.itemPath] === itemPath && marks[annotations.itemVersion] !== undefined;
   return adopted || sameItem ? { ours: true } : { ours: false, holder: 'nobody we know' };
+}
+
+/** True when two references name one object, living or dead. */
+export function sameName(a: OwnerReference, b: OwnerReference): boolean {
+  return a.kind === b.kind && a.name === b.name && group(a) === group(b);
 }
 
 function group({ apiVersion }: OwnerReference): string {

@@ -3,7 +3,7 @@ import type { OnePasswordItemStatus } from '../api/onepassword-item.ts';
 import { Failure } from '../api/reasons.ts';
 import { copiedMetadata, desiredMetadata, sameMetadata } from './copied-metadata.ts';
 import type { OwnerReference } from './object.ts';
-import { secretOwnership } from './ownership.ts';
+import { sameName, secretOwnership } from './ownership.ts';
 import { changedKeys, latestRevision, recordedRevisions, type Revisions, revise } from './revisions.ts';
 import type { SecretData } from './secret-value.ts';
 
@@ -176,7 +176,7 @@ function contentOf(
   revisions: Revisions,
   { owner, enableAnnotations }: SecretPlanOptions,
 ): SecretContent {
-  const others = (existing?.ownerReferences ?? []).filter(({ kind, name }) => kind !== owner.kind || name !== owner.name);
+  const others = (existing?.ownerReferences ?? []).filter((reference) => !sameName(reference, owner));
   const ours = {
     labels: { [managedLabel]: 'true' },
     annotations: {
