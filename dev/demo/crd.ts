@@ -32,7 +32,7 @@ export async function installCrd(session: Session, kube: KubeClient, { keep }: {
   await session.steps.run('Install the CRD', async (stage) => {
     const existing = await readCrd(kube);
     const made = existing === undefined ? await createCrd(kube) : undefined;
-    if (made !== undefined && !keep) session.cleanup.defer('CRD', () => deleteCrd(session, kube, made.metadata.uid));
+    if (made !== undefined && !keep) session.cleanup.defer(`CRD ${plural}.${group}`, () => deleteCrd(session, kube, made.metadata.uid));
     await until(`${plural}.${group} to be served`, { deadlineMs, signal: session.signal }, async () => {
       const crd = await readCrd(kube);
       if (crd?.spec.versions.some(({ name, served }) => name === version && served) !== true) {

@@ -4,6 +4,7 @@ import { Failure } from '../api/reasons.ts';
 import type { Item, ItemFile, ItemSummary, Vault } from '../domain/item.ts';
 import { SecretValue } from '../domain/secret-value.ts';
 import type { Clock } from '../runtime/clock.ts';
+import { withDeadline } from '../runtime/deadline.ts';
 import { createSemaphore } from '../runtime/semaphore.ts';
 import { connectIdPattern, itemSchema, itemSummaryListSchema, vaultListSchema, type WireItem } from './schema.ts';
 
@@ -41,7 +42,8 @@ const mebibyte = 1024 * 1024;
 const limits = { listing: 64 * mebibyte, item: 8 * mebibyte, file: mebibyte };
 /** The longest wait that Connect may ask for, in seconds. */
 const maxAskedDelay = 60;
-const timeouts = { connect: 5_000, headers: 30_000, body: 30_000 };
+/** In milliseconds; `body` between two pieces of it, `whole` from the first byte sent to the last received. */
+const timeouts = { connect: 5_000, headers: 30_000, body: 30_000, whole: 60_000 };
 
 export function createConnectClient(options: ConnectClientOptions): ConnectClient {
   const { host, token, userAgent, clock, parallelRequests = 32, onRequest } = options;
@@ -57,23 +59,27 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
   const bounded = createSemaphore(parallelRequests);
 
   function get(route: ConnectRoute, path: string, limit: number, signal: AbortSignal): Promise<Uint8Array> {
+    async function ask(within: AbortSignal): Promise<Uint8Array> {
+      const response = await agent.request({
+        origin: base.origin,
+        path: `${base.pathname}${path}`,
+        method: 'GET',
+        headers: { authorization: `Bearer ${token}`, accept: 'application/json', 'user-agent': userAgent },
+        signal: within,
+      });
+      status = response.statusCode;
+      if (status !== 200) {
+        await response.body.dump({ limit: 64 * 1024 }).catch(() => {});
+        throw statusFailure(route, response);
+      }
+      return await readBody(response, limit, route);
+    }
+
+    let status = 0;
     return bounded(async () => {
       const start = clock.monotonic();
-      let status = 0;
       try {
-        const response = await agent.request({
-          origin: base.origin,
-          path: `${base.pathname}${path}`,
-          method: 'GET',
-          headers: { authorization: `Bearer ${token}`, accept: 'application/json', 'user-agent': userAgent },
-          signal,
-        });
-        status = response.statusCode;
-        if (status !== 200) {
-          await response.body.dump({ limit: 64 * 1024 }).catch(() => {});
-          throw statusFailure(route, response);
-        }
-        return await readBody(response, limit, route);
+        return await withDeadline(clock, timeouts.whole, signal, ask);
       } catch (error) {
         if (error instanceof Failure) throw error;
         throw new Failure(

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { Agent, type Dispatcher } from 'undici';
 import type { Clock } from '../runtime/clock.ts';
+import { withDeadline } from '../runtime/deadline.ts';
 import type { Authentication, Credentials, LoadCredentials } from './credentials.ts';
 
 /** The API server refused a request, or could not be asked. The message never holds what the server said. */
@@ -55,6 +56,8 @@ export interface KubeClientOptions {
 /** Tokens on disk are read again after this long, as client-go does; in milliseconds. */
 const authenticationLifetime = 60_000;
 const headersTimeout = 35_000;
+/** From the first byte of a request to the last of its answer, in milliseconds; watches have no such end. */
+const requestTime = 60_000;
 /** A watch is quiet between bookmarks, which come about once a minute. */
 const watchSilence = 150_000;
 const maxConnections = 48;
@@ -142,21 +145,19 @@ export function createKubeClient({ load, clock, userAgent, onRequest }: KubeClie
   }
 
   return {
-    async request<T>(request: KubeRequest): Promise<T> {
-      const response = await send(request, 'requests');
-      const { statusCode, body } = response;
-      if (statusCode >= 400) throw await refusal(request, response);
-      try {
-        return (await body.json()) as T;
-      } catch (error) {
-        // What JSON.parse says may quote the answer: only the kind of failure goes on.
-        throw new KubeError(
-          request.method,
-          request.path,
-          statusCode,
-          error instanceof SyntaxError ? 'MalformedAnswer' : transportCode(error),
-        );
-      }
+    request<T>(request: KubeRequest): Promise<T> {
+      return withDeadline(clock, requestTime, request.signal, async (signal) => {
+        const response = await send({ ...request, signal }, 'requests');
+        const { statusCode, body } = response;
+        if (statusCode >= 400) throw await refusal(request, response);
+        try {
+          return (await body.json()) as T;
+        } catch (error) {
+          // What JSON.parse says may quote the answer: only the kind of failure goes on.
+          const reason = error instanceof SyntaxError ? 'MalformedAnswer' : transportCode(error);
+          throw new KubeError(request.method, request.path, statusCode, reason);
+        }
+      });
     },
     async *watch(request: KubeRequest): AsyncGenerator<string> {
       const response = await send(request, 'watches');
