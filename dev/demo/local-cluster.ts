@@ -69,7 +69,9 @@ function watchProcesses(controlPlane: ControlPlane, { fail }: Session, isWatchin
     const missing = all.find((role) => !running.has(role));
     if (missing === undefined) setTimeout(look, lookMs).unref();
     else
-      fail(new ChildDeath(`the control plane's ${missing}`, 'nobody had asked it to', join(controlPlane.directory, 'logs', `${missing}.log`)));
+      fail(
+        new ChildDeath(`the control plane's ${missing}`, 'nobody had asked it to', join(controlPlane.directory, 'logs', `${missing}.log`)),
+      );
   };
   look();
 }

@@ -4,7 +4,7 @@ import { KubeConfig } from '@kubernetes/client-node';
 import { group, plural } from '../../src/api/names.ts';
 import { createKubeClient, type KubeClient, KubeError } from '../../src/kube/client.ts';
 import { credentialsFrom } from '../../src/kube/credentials.ts';
-import { collectionPath, namespaces, type WireMeta } from '../../src/kube/resource.ts';
+import { collectionPath, deployments, namespaces, type WireMeta } from '../../src/kube/resource.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { hasCrd, installCrd } from './crd.ts';
 import { FlagError } from './flags.ts';
@@ -124,7 +124,19 @@ function isGone(error: unknown): boolean {
   return error instanceof KubeError && error.status === 404;
 }
 
+/** Pods that are ending hold up a namespace for ten seconds and more, so they go first. */
+async function deletePods(kube: KubeClient, namespace: string): Promise<void> {
+  const path = collectionPath(deployments, namespace);
+  await kube.request({ method: 'DELETE', path, query: { propagationPolicy: 'Foreground' } });
+  await until('the Deployments to be gone', { deadlineMs: deletionDeadlineMs, signal: new AbortController().signal }, async () => {
+    const { items } = await kube.request<{ items: readonly unknown[] }>({ method: 'GET', path });
+    return items.length === 0 ? { found: true } : { seen: `${items.length} left` };
+  });
+}
+
 async function deleteNamespace(kube: KubeClient, name: string, uid: string): Promise<void> {
+  // Whatever keeps them from going is the namespace's matter then.
+  await deletePods(kube, name).catch(() => undefined);
   const path = `${collectionPath(namespaces)}/${name}`;
   await kube.request({ method: 'DELETE', path, body: { preconditions: { uid } } }).catch((error: unknown) => {
     if (!isGone(error)) throw error;

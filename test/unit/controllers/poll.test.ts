@@ -27,7 +27,7 @@ async function poll() {
     stop.abort();
     await ended;
   });
-  const rests = (): Promise<void> => vi.waitFor(() => expect(clock.timers).toHaveLength(1), { interval: 1 });
+  const rests = (): Promise<void> => vi.waitFor(() => expect(clock.timers).toEqual([10_000]), { interval: 1 });
   await rests();
   return {
     server,
