@@ -37,6 +37,7 @@ export async function useOwnCluster(session: Session, kubeconfig: string, yes: b
   const { steps, cleanup, screen, signal } = session;
   const { kube, plan } = await steps.run('Look at the cluster', async (stage) => {
     const context = currentContext();
+    stage.show(`${context.server}, context ${context.name}`);
     const client = createKubeClient({ load: credentialsFrom(), clock: systemClock, userAgent: 'keyturn-demo' });
     cleanup.defer('connections', () => client.close());
     const { gitVersion } = await client.request<{ gitVersion: string }>({ method: 'GET', path: '/version' });

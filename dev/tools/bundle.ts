@@ -1,6 +1,8 @@
 /** `npm run build` bundles the operator into one file, `dist/keyturn.js`, that needs nothing but Node. */
-import { rm } from 'node:fs/promises';
-import { relative, resolve } from 'node:path';
+import { spawnSync } from 'node:child_process';
+import { copyFile, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join, relative, resolve } from 'node:path';
 import { build, type Plugin } from 'esbuild';
 import { version } from '../../src/version.ts';
 import { ROOT } from './command.ts';
@@ -58,14 +60,39 @@ export async function bundle(outfile: string): Promise<number> {
   return Object.values(metafile.outputs).reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
+/**
+ * Runs a copy of the bundle where it has no packages beside it, without a configuration: it must come so far as to say that.
+ *
+ * @returns milliseconds until its end @throws Error with what it said instead
+ */
+async function tryAlone(outfile: string): Promise<number> {
+  const folder = await mkdtemp(join(tmpdir(), 'keyturn-bundle-'));
+  try {
+    const copy = join(folder, basename(outfile));
+    await copyFile(outfile, copy);
+    const began = performance.now();
+    const { status, stderr } = spawnSync(process.execPath, [copy], { cwd: folder, env: {}, encoding: 'utf8', timeout: 30_000 });
+    if (status !== 2 || !stderr.includes('OP_CONNECT_HOST')) throw new Error(`the bundle does not run alone:\n${stderr}`);
+    return performance.now() - began;
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(1)} s`;
+}
+
 async function main(): Promise<void> {
   const began = performance.now();
   const folder = resolve(ROOT, 'dist');
   const outfile = resolve(folder, 'keyturn.js');
   await rm(folder, { recursive: true, force: true });
   const bytes = await bundle(outfile);
-  const seconds = ((performance.now() - began) / 1000).toFixed(1);
-  console.log(`${relative(ROOT, outfile)}: ${(bytes / 1024 / 1024).toFixed(2)} MiB, built in ${seconds} s`);
+  const built = performance.now() - began;
+  const started = await tryAlone(outfile);
+  const size = `${(bytes / 1024 / 1024).toFixed(2)} MiB`;
+  console.log(`${relative(ROOT, outfile)}: ${size}, built in ${seconds(built)}, starts in ${seconds(started)}`);
 }
 
 if (import.meta.main) await main();

@@ -47,8 +47,14 @@ export function createItemReconciler(options: ItemReconcilerOptions): (key: stri
 
   async function synchronise(resource: OnePasswordItem, signal: AbortSignal): Promise<Outcome> {
     checkType(resource);
-    const location = await source.locate(resource, signal);
-    if (isInSync(resource, location)) return done;
+    const settled = isSettled(resource);
+    const location = await source.locate(resource, signal).catch((error: unknown) => {
+      if (settled && isOutage(error)) return undefined;
+      throw error;
+    });
+    // While Connect cannot be asked, what was in sync is taken to be so still.
+    if (location === undefined) return retry;
+    if (settled && isListed(resource, location)) return done;
     const item = await source.fetch(resource, location, signal);
     if (isBehind(resource, location, item)) return requeue(staleReplicaDelay);
 
@@ -62,17 +68,12 @@ export function createItemReconciler(options: ItemReconcilerOptions): (key: stri
     return done;
   }
 
-  /** True when the status says that the Secret holds the listed version, and nobody has touched the Secret since. */
-  function isInSync(resource: OnePasswordItem, { vaultId, itemId, version }: ItemLocation): boolean {
+  /** True when the status says that the Secret is equal to the item, and nobody has touched resource or Secret since. */
+  function isSettled(resource: OnePasswordItem): boolean {
     const { conditions = [], item, secret: written, observedGeneration } = resource.status;
     const secret = secrets.get(objectKey(resource));
     return (
-      version !== undefined &&
-      item !== undefined &&
-      item.path === resource.itemPath &&
-      item.id === itemId &&
-      item.vaultId === vaultId &&
-      item.version >= version &&
+      item?.path === resource.itemPath &&
       observedGeneration === resource.generation &&
       conditions.some(({ type, status }) => type === 'Ready' && status === 'True') &&
       secret !== undefined &&
@@ -127,6 +128,16 @@ export function createItemReconciler(options: ItemReconcilerOptions): (key: stri
       signal,
     });
   }
+}
+
+/** True when the status names the listed item, in its listed version. */
+function isListed({ status: { item } }: OnePasswordItem, { vaultId, itemId, version }: ItemLocation): boolean {
+  return item !== undefined && version !== undefined && item.id === itemId && item.vaultId === vaultId && item.version >= version;
+}
+
+/** True for a failure that concerns Connect as a whole: it says nothing about the item. */
+function isOutage(error: unknown): boolean {
+  return error instanceof Failure && ['ConnectUnauthorized', 'ConnectUnavailable', 'ConnectProtocolError'].includes(error.reason);
 }
 
 /** Replicas of Connect differ for a while: a version older than the listed or the applied one is no news. */

@@ -79,14 +79,16 @@ describe('a resource that cannot be synced', () => {
     await untilReadiness(namespace, 'held', 'True', 15_000);
   });
 
-  it('says that Connect cannot be reached, from its first moment', async () => {
+  it('says that Connect cannot be reached when it is new, and not when it was in sync', async () => {
     const { namespace } = scenario;
     const closed = await startConnectServer({ seed: { vaults: [] } });
     await closed.close();
+    const before = await untilReadiness(namespace, 'held', 'True');
     await scenario.restartOperator({ connect: closed.url });
     await namespace.createItem('unreachable', 'vaults/Prod/items/held');
     const item = await untilReadiness(namespace, 'unreachable', 'ConnectUnavailable', 10_000);
     expect(item.status?.conditions?.[0]?.message).toContain('ECONNREFUSED');
+    expect((await namespace.item('held'))?.metadata.resourceVersion).toBe(before.metadata.resourceVersion);
     await scenario.restartOperator();
     await untilReadiness(namespace, 'unreachable', 'True', 10_000);
   });
