@@ -1,7 +1,7 @@
 /** `make demo`: the main job, to watch; with this repository alone, or in a cluster of the reader's. */
 import { rmSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { ChildDeath, logTail } from './child.ts';
 import { createCleanup } from './cleanup.ts';
 import { startConnect } from './connect.ts';
@@ -78,7 +78,7 @@ async function explain(session: Session, error: unknown, toured: boolean): Promi
   const logs = error instanceof ChildDeath ? [error.logFile] : [operatorLog(session), join(folder, 'connect.log')];
   for (const log of logs) {
     const lines = await logTail(log);
-    if (lines.join('') !== '') screen.print('', `${log} ends with:`, ...lines.map((line) => `  ${line}`));
+    if (lines.join('') !== '') screen.print('', `${basename(log)} ends with:`, ...lines.map((line) => `  ${line}`));
   }
   return 'failed';
 }
