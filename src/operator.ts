@@ -73,6 +73,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     source: createItemSource({ connect, index, settings: config }),
     adoptConsumers: workloadReconciler.adoptConsumers,
     enableAnnotations: config.enableAnnotations,
+    onWrite: ({ namespace, name }, write, itemVersion) => log.info({ namespace, secret: name, itemVersion }, `Secret ${write}`),
   });
 
   cache.items.onChange((key) => itemQueue.add(key));

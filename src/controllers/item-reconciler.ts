@@ -22,6 +22,8 @@ export interface ItemReconcilerOptions {
   /** Makes every consumer of a Secret say what its pods know, before the data change. */
   readonly adoptConsumers: (before: ManagedSecret, signal: AbortSignal) => Promise<void>;
   readonly enableAnnotations: boolean;
+  /** A Secret was written for a resource, with the values of a version of its item. */
+  readonly onWrite?: (resource: OnePasswordItem, write: 'created' | 'updated', version: number) => void;
 }
 
 /** A replica of Connect that is behind is asked again after this long, in milliseconds. */
@@ -29,7 +31,7 @@ const staleReplicaDelay = 2_000;
 
 /** Keeps the Secret of a `OnePasswordItem` equal to its item: observe, plan, act, report. */
 export function createItemReconciler(options: ItemReconcilerOptions): (key: string, signal: AbortSignal) => Promise<Outcome> {
-  const { items, secrets, kube, source, adoptConsumers, enableAnnotations } = options;
+  const { items, secrets, kube, source, adoptConsumers, enableAnnotations, onWrite } = options;
 
   return async (key, signal) => {
     const resource = items.get(key);
@@ -86,7 +88,10 @@ export function createItemReconciler(options: ItemReconcilerOptions): (key: stri
   async function create(resource: OnePasswordItem, item: FetchedItem, signal: AbortSignal): Promise<ManagedSecret | undefined> {
     if (secrets.get(objectKey(resource)) !== undefined) return undefined;
     const plan = planSecret(resource, item, undefined, planOptions(resource));
-    return plan.action === 'none' ? undefined : stored(await createSecret(kube, resource, plan.content, signal));
+    if (plan.action === 'none') return undefined;
+    const created = await createSecret(kube, resource, plan.content, signal);
+    if (created !== undefined) onWrite?.(resource, 'created', item.version);
+    return stored(created);
   }
 
   /** Undefined when there is no Secret. */
@@ -97,7 +102,9 @@ export function createItemReconciler(options: ItemReconcilerOptions): (key: stri
     if (plan.action === 'none') return stored(existing);
     // Only before a rotation: adopted at another time, a consumer that is about to roll for the last one would not.
     if (plan.rotates) await adoptConsumers(existing, signal);
-    return stored(await replaceSecret(kube, existing, plan.content, signal));
+    const updated = await replaceSecret(kube, existing, plan.content, signal);
+    onWrite?.(resource, 'updated', item.version);
+    return stored(updated);
   }
 
   function planOptions(resource: OnePasswordItem): Parameters<typeof planSecret>[3] {
