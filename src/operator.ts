@@ -92,8 +92,9 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   const signal = AbortSignal.any([stop, failed.signal]);
   const running: Promise<void>[] = [];
   let ready = false;
-  const listeners = await openListeners();
+  const listeners: Listener[] = [];
   try {
+    await openListeners();
     const { watchNamespaces } = config;
     const reflectors = reflectCluster(cache, { client: kube, clock, random, watchNamespaces, onFailure: watchFailed }, signal);
     running.push(reflectors.ended);
@@ -150,14 +151,17 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     enqueueMoved();
   }
 
-  function openListeners(): Promise<Listener[]> {
+  async function openListeners(): Promise<void> {
     const { healthAddress, metricsAddress } = config;
-    const health = healthEndpoints(() => ready);
-    return Promise.all([
-      ...(healthAddress === undefined ? [] : [listen(healthAddress, health)]),
-      ...(metricsAddress === undefined
-        ? []
-        : [listen(metricsAddress, { '/metrics': async () => ({ status: 200, ...(await metrics.render()) }) })]),
-    ]);
+    const scrape = { '/metrics': async () => ({ status: 200, ...(await metrics.render()) }) };
+    if (healthAddress !== undefined)
+      listeners.push(
+        await listen(
+          '--health-probe-bind-address',
+          healthAddress,
+          healthEndpoints(() => ready),
+        ),
+      );
+    if (metricsAddress !== undefined) listeners.push(await listen('--metrics-bind-address', metricsAddress, scrape));
   }
 }

@@ -15,7 +15,7 @@ export class FlagError extends Error {
 
 export const usage = `npm run connect -- [--port PORT] [--seed FILE] [--ready-file FILE]
 
-  --port PORT        the port on 127.0.0.1 (default 8080; 0 is a free one)
+  --port PORT        the port on 127.0.0.1 (default 8090; 0 is a free one)
   --seed FILE        vaults and items in YAML (default dev/connect-server/seed.yaml, which also explains the form)
   --ready-file FILE  written as {"url", "token"} once the server listens, readable by you alone; removed at the end
 `;
@@ -31,7 +31,7 @@ export function parseFlags(args: readonly string[]): Flags {
 function parseValues(args: readonly string[]) {
   try {
     const options = {
-      port: { type: 'string', default: '8080' },
+      port: { type: 'string', default: '8090' },
       seed: { type: 'string' },
       'ready-file': { type: 'string' },
       help: { type: 'boolean', short: 'h', default: false },

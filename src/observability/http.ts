@@ -9,8 +9,21 @@ export interface Listener {
   close(): Promise<void>;
 }
 
-/** Serves GET of a few fixed paths. @throws Error when the address is taken */
+/** An address cannot be listened on; the message names the flag that sets it. */
+export class ListenError extends Error {
+  constructor(flag: string, port: number, code: string) {
+    super(`cannot listen on port ${port} (${code}): choose another address with ${flag}, or none with ${flag}=0`);
+    this.name = 'ListenError';
+  }
+}
+
+/**
+ * Serves GET of a few fixed paths.
+ * @param flag the flag that sets the address, for the error
+ * @throws ListenError when the address is taken or not ours
+ */
 export async function listen(
+  flag: string,
   address: { readonly host: string | undefined; readonly port: number },
   endpoints: Readonly<Record<string, Endpoint>>,
 ): Promise<Listener> {
@@ -26,7 +39,7 @@ export async function listen(
     );
   });
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
+    server.once('error', (error: NodeJS.ErrnoException) => reject(new ListenError(flag, address.port, error.code ?? error.name)));
     server.listen({ port: address.port, ...(address.host !== undefined && { host: address.host }) }, () => resolve());
   });
   return { port: (server.address() as AddressInfo).port, close: () => close(server) };

@@ -68,7 +68,7 @@ describe('the command', () => {
 
 describe('flags', () => {
   it('have defaults', () => {
-    expect(parseFlags([])).toStrictEqual({ port: 8080, seed: undefined, readyFile: undefined, help: false });
+    expect(parseFlags([])).toStrictEqual({ port: 8090, seed: undefined, readyFile: undefined, help: false });
   });
 
   it.each([['--port', 'x'], ['--port', '65536'], ['--port=-1'], ['--unknown'], ['positional'], ['--seed']])('refuse %s %s', (...args) => {
