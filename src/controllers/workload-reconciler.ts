@@ -73,7 +73,13 @@ export function createWorkloadReconciler({
         consumers.of(objectKey(before)).map(async (workload) => {
           if (workload.deleting || !consumers.isOptedIn(before, workload)) return;
           const known = adoptMissing([{ name: before.name, revision }], knownRevisions(workload));
-          if (known !== undefined) await adopt(workload, known, signal);
+          if (known === undefined) return;
+          try {
+            await adopt(workload, known, signal);
+          } catch (error) {
+            // One workload that admission refuses to let anybody patch must not keep a new value from all the others.
+            if (!isRefusal(error)) throw error;
+          }
         }),
       );
     },
@@ -136,6 +142,11 @@ function latest(secrets: readonly ConsumedSecret[]): number {
 /** The annotation's value; null takes the annotation away. */
 function record(known: Revisions): string | null {
   return Object.keys(known).length === 0 ? null : JSON.stringify(known);
+}
+
+/** True for a write that will be refused however often it is tried, or whose object is gone. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof KubeError && [400, 403, 404, 422].includes(error.status);
 }
 
 /** True for a write that lost against a faster one: nothing is wrong, it is planned anew. */

@@ -1,7 +1,7 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createConsumers } from '../../../src/controllers/consumers.ts';
 import { createWorkloadReconciler, isConflict } from '../../../src/controllers/workload-reconciler.ts';
-import { createKubeClient } from '../../../src/kube/client.ts';
+import { createKubeClient, type KubeError } from '../../../src/kube/client.ts';
 import { type ManagedSecret, type Namespace, reduceDeployment, type Workload } from '../../../src/kube/objects.ts';
 import { createStore } from '../../../src/kube/store.ts';
 import { done, type Outcome, requeue } from '../../../src/runtime/controller.ts';
@@ -187,6 +187,20 @@ describe('before the data of a Secret change', () => {
     answer(200, written);
     await adopted;
     expect(JSON.parse(body)).toHaveProperty(['metadata', 'annotations', knownRevisions], JSON.stringify({ db: rotation }));
+  });
+
+  it.each([
+    ['that admission refuses holds nothing up', 403, undefined],
+    ['that changed at that moment does', 409, 409],
+  ])('a consumer %s', async (_, status, failure) => {
+    const { adoptConsumers, secret, api } = await setUp({});
+    const adopted = adoptConsumers(secret, signal).then(
+      () => undefined,
+      (error: KubeError) => error.status,
+    );
+    const { answer } = await api.next();
+    answer(status, { reason: 'Refused' });
+    expect(await adopted).toBe(failure);
   });
 
   it('a consumer that has one is left alone', async () => {
