@@ -12,6 +12,11 @@ const config = configure(credentials);
 const log = createLog(config.logLevel);
 for (const warning of config.warnings) log.warn(warning);
 
+for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
+  // Left to itself, Node prints the whole error, and other people's messages may quote their input.
+  process.on(event, fail);
+}
+
 const stop = new AbortController();
 for (const name of ['SIGTERM', 'SIGINT'] as const) {
   process.once(name, () => {
@@ -25,6 +30,10 @@ try {
   await runOperator({ config, credentials, log }, stop.signal);
   process.exit(0);
 } catch (error) {
+  fail(error);
+}
+
+function fail(error: unknown): never {
   log.fatal(describeError(error), 'stopped by an error');
   process.exit(1);
 }
@@ -45,6 +54,8 @@ function credentialProblems(load: LoadCredentials): string[] {
     load();
     return [];
   } catch {
-    return ['the kubeconfig cannot be used: check that the file in KUBECONFIG can be read and has a current context'];
+    return [
+      'there is no cluster to talk to: set KUBECONFIG to a kubeconfig that can be read and has a current context, or run in a pod with a service account',
+    ];
   }
 }

@@ -8,6 +8,7 @@ import { movedItems, runPoll } from './controllers/poll.ts';
 import { createWorkloadReconciler, isConflict } from './controllers/workload-reconciler.ts';
 import { objectKey } from './domain/object.ts';
 import { createKubeClient } from './kube/client.ts';
+import { isStatusAlone } from './kube/objects.ts';
 import { createClusterCache, reflectCluster } from './kube/cluster-cache.ts';
 import type { LoadCredentials } from './kube/credentials.ts';
 import { healthEndpoints, listen, type Listener } from './observability/http.ts';
@@ -62,6 +63,8 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     consumers,
     kube,
     debounce,
+    onAdoptionRefused: ({ namespace, name }, error) =>
+      log.warn({ namespace, deployment: name, error: error.message }, 'cannot be patched; a change of its Secrets may not restart it'),
     onRestart: ({ namespace, name }, changed) => {
       metrics.restarted();
       log.info({ namespace, deployment: name, secrets: changed }, 'restarted');
@@ -76,7 +79,10 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     onWrite: ({ namespace, name }, write, itemVersion) => log.info({ namespace, secret: name, itemVersion }, `Secret ${write}`),
   });
 
-  cache.items.onChange((key) => itemQueue.add(key));
+  cache.items.onChange((key, before, after, own) => {
+    // Our own status calls for nothing; but the answer that brings it may bring somebody else's change as well.
+    if (!own || before === undefined || after === undefined || !isStatusAlone(before, after)) itemQueue.add(key);
+  });
   cache.secrets.onChange((key) => {
     itemQueue.add(key);
     for (const workload of consumers.of(key)) workloadQueue.add(objectKey(workload));

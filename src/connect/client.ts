@@ -154,12 +154,11 @@ function isGone(state: string | undefined): boolean {
   return state === 'ARCHIVED' || state === 'DELETED';
 }
 
-function toItem({ id, vault, version, tags, urls, fields, files }: WireItem): Item {
+function toItem({ id, vault, version, urls, fields, files }: WireItem): Item {
   return {
     id,
     vaultId: vault.id,
     version,
-    tags,
     urls: urls.map(({ label, primary, href }) => ({ label: label ?? '', primary: primary ?? false, value: SecretValue.fromText(href) })),
     fields: fields.map(({ label, type, value }) => ({ label: label ?? '', type, value: SecretValue.fromText(value ?? '') })),
     files: files.map((file) => ({ id: file.id, name: file.name, size: file.size })),

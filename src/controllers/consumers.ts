@@ -18,7 +18,7 @@ export interface ConsumersOptions {
 export interface Consumers {
   /** The workloads whose pods consume a Secret, by its `namespace/name`. */
   of(secretKey: string): readonly Workload[];
-  /** Of our Secrets that a workload consumes, those whose changes restart it. */
+  /** The Secrets that a workload consumes, with what is known of those that are ours. */
   secretsOf(workload: Workload): readonly ConsumedSecret[];
   /** Whether a change of `secret` restarts `workload`. */
   isOptedIn(secret: ManagedSecret, workload: Workload): boolean;
@@ -49,10 +49,10 @@ export function createConsumers({ workloads, secrets, namespaces, autoRestart }:
   return {
     of: (secretKey) => [...(bySecret.get(secretKey) ?? [])].map((key) => workloads.get(key)).filter((workload) => workload !== undefined),
     secretsOf: (workload) =>
-      secretKeys(workload).flatMap((key) => {
-        const secret = secrets.get(key);
-        if (secret === undefined || !optedIn(secret, workload)) return [];
-        return [{ name: secret.name, revision: secretRevision(secret) }];
+      workload.secrets.map((name) => {
+        const secret = secrets.get(objectKey({ namespace: workload.namespace, name }));
+        if (secret === undefined) return { name, revision: undefined, restarts: true };
+        return { name, revision: secretRevision(secret), restarts: optedIn(secret, workload) };
       }),
     isOptedIn: optedIn,
   };

@@ -10,7 +10,7 @@ import { type ManagedSecret, type OnePasswordItem, onePasswordItems, ownerRefere
 import { objectPath } from '../kube/resource.ts';
 import { createSecret, readSecret, replaceSecret } from '../kube/secret-api.ts';
 import type { Store } from '../kube/store.ts';
-import { done, type Outcome, requeue, retry } from '../runtime/controller.ts';
+import { done, type Outcome, retry } from '../runtime/controller.ts';
 import type { FetchedItem, ItemSource } from './item-source.ts';
 import { type Applied, writeStatus } from './item-status.ts';
 
@@ -26,9 +26,6 @@ export interface ItemReconcilerOptions {
   readonly onWrite?: (resource: OnePasswordItem, write: 'created' | 'updated', version: number) => void;
 }
 
-/** A replica of Connect that is behind is asked again after this long, in milliseconds. */
-const staleReplicaDelay = 2_000;
-
 /** Keeps the Secret of a `OnePasswordItem` equal to its item: observe, plan, act, report. */
 export function createItemReconciler(options: ItemReconcilerOptions): (key: string, signal: AbortSignal) => Promise<Outcome> {
   const { items, secrets, kube, source, adoptConsumers, enableAnnotations, onWrite } = options;
@@ -43,7 +40,7 @@ export function createItemReconciler(options: ItemReconcilerOptions): (key: stri
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
       await report(resource, { ready: false, reason: error.reason, message: error.message }, signal);
-      return error.retryAfter === undefined ? retry : requeue(error.retryAfter);
+      return retry(error.retryAfter);
     }
   };
 
@@ -55,19 +52,21 @@ export function createItemReconciler(options: ItemReconcilerOptions): (key: stri
       throw error;
     });
     // While Connect cannot be asked, what was in sync is taken to be so still.
-    if (location === undefined) return retry;
+    if (location === undefined) return retry();
     if (settled && isListed(resource, location)) return done;
     const item = await source.fetch(resource, location, signal);
-    if (isBehind(resource, location, item)) return requeue(staleReplicaDelay);
+    const behind = isBehind(resource, location, item);
+    // An old value is no news for a Secret, but better than none.
+    if (behind && secrets.get(objectKey(resource)) !== undefined) return retry();
 
     const secret = (await create(resource, item, signal)) ?? (await update(resource, item, signal));
     // Deleted between the two: the next attempt creates it.
-    if (secret === undefined) return retry;
+    if (secret === undefined) return retry();
     await report(resource, { ready: true, reason: 'Synced', message: describe(item) }, signal, {
       item: { path: resource.itemPath ?? '', vaultId: item.vaultId, id: item.id, version: item.version },
       secret: { name: secret.name, resourceVersion: secret.resourceVersion, revisions: recordedRevisions(secret) },
     });
-    return done;
+    return behind ? retry() : done;
   }
 
   /** True when the status says that the Secret is equal to the item, and nobody has touched resource or Secret since. */
@@ -122,7 +121,7 @@ export function createItemReconciler(options: ItemReconcilerOptions): (key: stri
 
   async function report(resource: OnePasswordItem, readiness: Readiness, signal: AbortSignal, applied?: Applied): Promise<void> {
     const updated = await writeStatus(kube, resource, readiness, applied, signal);
-    if (updated !== undefined) items.put(updated);
+    if (updated !== undefined) items.putOwn(updated);
   }
 
   async function removeLegacyFinalizer(resource: OnePasswordItem, signal: AbortSignal): Promise<void> {

@@ -1,6 +1,6 @@
 import { annotations, fieldManager } from '../api/names.ts';
 import { objectKey } from '../domain/object.ts';
-import { adoptMissing, type ConsumedSecret, parseKnownRevisions, planRestart } from '../domain/restart-plan.ts';
+import { type ConsumedSecret, parseKnownRevisions, planAdoption, planRestart } from '../domain/restart-plan.ts';
 import type { Revisions } from '../domain/revisions.ts';
 import { type KubeClient, KubeError } from '../kube/client.ts';
 import { formatSelector, type ManagedSecret, reduceDeployment, type Workload } from '../kube/objects.ts';
@@ -17,6 +17,8 @@ export interface WorkloadReconcilerOptions {
   readonly debounce: number;
   /** A rollout was begun because `secrets` changed. */
   readonly onRestart: (workload: Workload, secrets: readonly string[]) => void;
+  /** What its pods know could not be recorded on a workload, and a value it consumes changes all the same. */
+  readonly onAdoptionRefused: (workload: Workload, error: KubeError) => void;
 }
 
 export interface WorkloadReconciler {
@@ -35,6 +37,7 @@ export function createWorkloadReconciler({
   kube,
   debounce,
   onRestart,
+  onAdoptionRefused,
 }: WorkloadReconcilerOptions): WorkloadReconciler {
   return {
     async reconcile(key, signal) {
@@ -72,18 +75,26 @@ export function createWorkloadReconciler({
       await Promise.all(
         consumers.of(objectKey(before)).map(async (workload) => {
           if (workload.deleting || !consumers.isOptedIn(before, workload)) return;
-          const known = adoptMissing([{ name: before.name, revision }], knownRevisions(workload));
-          if (known === undefined) return;
-          try {
-            await adopt(workload, known, signal);
-          } catch (error) {
-            // One workload that admission refuses to let anybody patch must not keep a new value from all the others.
-            if (!isRefusal(error)) throw error;
-          }
+          const known = knownRevisions(workload);
+          let plan = planAdoption(before.name, revision, known, undefined);
+          // Without a ReplicaSet yet, its pods start about now.
+          if (plan.action === 'read-birth')
+            plan = planAdoption(before.name, revision, known, (await templateBirth(workload, signal)) ?? revision);
+          if (plan.action === 'adopt') await adoptIfAllowed(workload, plan.known, signal);
         }),
       );
     },
   };
+
+  /** One workload that admission lets nobody patch must not keep a new value from all the others. */
+  async function adoptIfAllowed(workload: Workload, known: Revisions, signal: AbortSignal): Promise<void> {
+    try {
+      await adopt(workload, known, signal);
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      onAdoptionRefused(workload, error);
+    }
+  }
 
   function adopt(workload: Workload, known: Revisions, signal: AbortSignal): Promise<void> {
     return patch(workload, { metadata: { annotations: { [annotations.knownRevisions]: record(known) } } }, signal);
@@ -136,7 +147,7 @@ function knownRevisions({ annotations: own, templateAnnotations }: Workload): Re
 }
 
 function latest(secrets: readonly ConsumedSecret[]): number {
-  return Math.max(0, ...secrets.map(({ revision }) => revision));
+  return Math.max(0, ...secrets.map(({ revision = 0, restarts }) => (restarts ? revision : 0)));
 }
 
 /** The annotation's value; null takes the annotation away. */
@@ -145,7 +156,7 @@ function record(known: Revisions): string | null {
 }
 
 /** True for a write that will be refused however often it is tried, or whose object is gone. */
-function isRefusal(error: unknown): boolean {
+function isRefusal(error: unknown): error is KubeError {
   return error instanceof KubeError && [400, 403, 404, 422].includes(error.status);
 }
 

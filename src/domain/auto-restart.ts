@@ -1,4 +1,4 @@
-/** What an `auto-restart` annotation says; `invalid` means no, and is reported. */
+/** What an `auto-restart` annotation says; `invalid` means no. */
 export type AutoRestart = 'yes' | 'no' | 'unset' | 'invalid';
 
 /** Reads booleans as the old operator did (Go's ParseBool), in any case. */

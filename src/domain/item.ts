@@ -5,7 +5,6 @@ export interface Item {
   readonly id: string;
   readonly vaultId: string;
   readonly version: number;
-  readonly tags: readonly string[];
   readonly urls: readonly { readonly label: string; readonly primary: boolean; readonly value: SecretValue }[];
   /** `type` as on the wire, for instance `STRING`, `CONCEALED` or `OTP`. */
   readonly fields: readonly { readonly label: string; readonly type: string; readonly value: SecretValue }[];

@@ -1,10 +1,12 @@
 import { parseRevisions, revisionOf, type Revisions } from './revisions.ts';
 
-/** A Secret that a workload consumes and whose changes restart it. */
+/** A Secret that a workload consumes. */
 export interface ConsumedSecret {
   readonly name: string;
-  /** The last revision of what is consumed; 0 when it never changed. */
-  readonly revision: number;
+  /** The last revision of what is consumed, 0 when it never changed; undefined while there is no such Secret of ours. */
+  readonly revision: number | undefined;
+  /** Whether a change restarts the workload. */
+  readonly restarts: boolean;
 }
 
 /** What a workload says its pods know: Secret → revision. */
@@ -40,25 +42,54 @@ export function planRestart(
 ): RestartPlan {
   const known: Record<string, number> = {};
   const changed: string[] = [];
-  for (const { name, revision } of secrets) {
-    const entry = Math.max(revisionOf(adopted, name) ?? -1, revisionOf(rolled, name) ?? -1);
-    known[name] = Math.max(entry, revision);
-    if (entry >= revision) continue;
-    if (revision === 0) continue;
+  for (const { name, revision, restarts } of secrets) {
+    const entry = knownRevision(name, { adopted, rolled });
+    if (revision === undefined || !restarts) {
+      // A Secret that is away for a moment may come back changed. Opted out, an entry in the template stays there until the next roll:
+      // one beside it keeps up with the Secret, so that opting in again does not roll for what happened in between.
+      const kept = restarts ? revisionOf(adopted, name) : revisionOf(rolled, name);
+      if (kept !== undefined) known[name] = restarts ? kept : Math.max(entry ?? 0, revision ?? 0);
+      continue;
+    }
+    known[name] = Math.max(entry ?? 0, revision);
+    if (revision === 0 || (entry !== undefined && entry >= revision)) continue;
     if (birth === undefined) return { action: 'read-birth' };
-    const bornWithIt = birth > revision + cacheSlack;
-    const bornBeforeWindow = entry === -1 && birth < revision - birthWindow;
-    if (!bornWithIt && !bornBeforeWindow) changed.push(name);
+    if (entry === undefined ? isBornInto(revision, birth) : !isBornAfter(revision, birth)) changed.push(name);
   }
   if (changed.length > 0) return { action: 'roll', known, changed };
   return sameRecord(withoutRolled(known, rolled), withoutRolled(adopted, rolled)) ? { action: 'none' } : { action: 'adopt', known };
 }
 
-/** What consumers must have recorded before a Secret's data change: the known revisions with each missing entry added. */
-export function adoptMissing(secrets: readonly ConsumedSecret[], { adopted, rolled }: KnownRevisions): Revisions | undefined {
-  const missing = secrets.filter(({ name }) => revisionOf(adopted, name) === undefined && revisionOf(rolled, name) === undefined);
-  if (missing.length === 0) return undefined;
-  return { ...adopted, ...Object.fromEntries(missing.map(({ name, revision }) => [name, revision])) };
+/**
+ * What a workload without an entry for a Secret must record before the Secret's data change. Pods that may still have to be rolled for the
+ * present revision are given one below it.
+ */
+export function planAdoption(
+  name: string,
+  revision: number,
+  known: KnownRevisions,
+  birth: number | undefined,
+): Exclude<RestartPlan, { action: 'roll' }> {
+  if (knownRevision(name, known) !== undefined) return { action: 'none' };
+  if (revision > 0 && birth === undefined) return { action: 'read-birth' };
+  const pending = birth !== undefined && revision > 0 && isBornInto(revision, birth);
+  return { action: 'adopt', known: { ...known.adopted, [name]: pending ? revision - 1 : revision } };
+}
+
+/** What pods are known to have of a Secret; undefined when nothing is. */
+function knownRevision(name: string, { adopted, rolled }: KnownRevisions): number | undefined {
+  const entries = [revisionOf(adopted, name), revisionOf(rolled, name)].filter((entry) => entry !== undefined);
+  return entries.length === 0 ? undefined : Math.max(...entries);
+}
+
+/** Pods of a template that came to be so late have the revision. */
+function isBornAfter(revision: number, birth: number): boolean {
+  return birth > revision + cacheSlack;
+}
+
+/** Pods of a template that came to be about then may have started on the older value. */
+function isBornInto(revision: number, birth: number): boolean {
+  return birth >= revision - birthWindow && !isBornAfter(revision, birth);
 }
 
 /** Entries that the template states as well, or better, need not stand in the metadata. */

@@ -44,6 +44,13 @@ export function latestRevision(revisions: Revisions): number {
   return Math.max(0, ...Object.values(revisions));
 }
 
+/** Two records of one Secret as one: of each key the later revision. */
+export function latestOf(a: Revisions, b: Revisions): Revisions {
+  return Object.fromEntries(
+    [...new Set([...Object.keys(a), ...Object.keys(b)])].map((key) => [key, Math.max(revisionOf(a, key) ?? 0, revisionOf(b, key) ?? 0)]),
+  );
+}
+
 /** The record after `keys` changed at `now`. Later than every revision before, even when the clock stepped back. */
 export function revise(revisions: Revisions, keys: readonly string[] | 'all', now: number): Revisions {
   const revision = Math.max(Math.floor(now), latestRevision(revisions) + 1);

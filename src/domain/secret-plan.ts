@@ -4,7 +4,7 @@ import { Failure } from '../api/reasons.ts';
 import { copiedMetadata, desiredMetadata, sameMetadata } from './copied-metadata.ts';
 import type { OwnerReference } from './object.ts';
 import { sameName, secretOwnership } from './ownership.ts';
-import { changedKeys, latestRevision, recordedRevisions, type Revisions, revise } from './revisions.ts';
+import { changedKeys, latestOf, latestRevision, recordedRevisions, type Revisions, revise } from './revisions.ts';
 import type { SecretData } from './secret-value.ts';
 
 /** What a resource says of the Secret it wants. */
@@ -38,6 +38,8 @@ export interface SecretContent {
 export interface SecretState extends SecretContent {
   readonly resourceVersion: string;
   readonly immutable: boolean;
+  /** False when its field managers show that nobody but us has written its data. */
+  readonly dataTouched: boolean;
 }
 
 export type SecretPlan =
@@ -152,20 +154,21 @@ function restoredRevisions({ status, itemPath }: SecretClaim, { id, version }: I
 }
 
 /**
- * Revisions after a change of `changed`. Repairing an edited Secret is no rotation: none moves. When the version moved as well, what the
- * pods have is unknown, and all do.
+ * Revisions after a change of `changed`. While the item's version is the one that was applied, whatever differs is repaired, and no
+ * revision moves. When the version moved and somebody else wrote values too, what the pods have is unknown, and all do.
  */
 function revisionsAfter(
-  { status }: SecretClaim,
+  { status, itemPath }: SecretClaim,
   item: ItemContent,
   existing: SecretState,
   changed: readonly string[],
   now: number,
 ): Revisions {
-  const recorded = recordedRevisions(existing);
+  const recorded = latestOf(recordedRevisions(existing), status.secret?.revisions ?? {});
   const held = existing.annotations;
   if (held[annotations.itemPath] === pathOf(item) && held[annotations.itemVersion] === String(item.version)) return recorded;
-  const touched = status.secret !== undefined && status.secret.resourceVersion !== existing.resourceVersion;
+  if (status.item?.path === itemPath && status.item?.id === item.id && status.item.version === item.version) return recorded;
+  const touched = existing.dataTouched && status.secret !== undefined && status.secret.resourceVersion !== existing.resourceVersion;
   return revise(recorded, touched ? 'all' : changed, now);
 }
 

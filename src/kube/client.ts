@@ -145,19 +145,17 @@ export function createKubeClient({ load, clock, userAgent, onRequest }: KubeClie
   }
 
   return {
-    request<T>(request: KubeRequest): Promise<T> {
-      return withDeadline(clock, requestTime, request.signal, async (signal) => {
-        const response = await send({ ...request, signal }, 'requests');
-        const { statusCode, body } = response;
-        if (statusCode >= 400) throw await refusal(request, response);
-        try {
-          return (await body.json()) as T;
-        } catch (error) {
-          // What JSON.parse says may quote the answer: only the kind of failure goes on.
-          const reason = error instanceof SyntaxError ? 'MalformedAnswer' : transportCode(error);
-          throw new KubeError(request.method, request.path, statusCode, reason);
-        }
-      });
+    async request<T>(request: KubeRequest): Promise<T> {
+      try {
+        return await withDeadline(clock, requestTime, request.signal, async (signal) => {
+          const response = await send({ ...request, signal }, 'requests');
+          if (response.statusCode >= 400) throw await refusal(request, response);
+          return await readJson<T>(request, response);
+        });
+      } catch (error) {
+        if (error instanceof KubeError) throw error;
+        throw new KubeError(request.method, request.path, 0, transportCode(error));
+      }
     },
     async *watch(request: KubeRequest): AsyncGenerator<string> {
       const response = await send(request, 'watches');
@@ -182,6 +180,15 @@ export function createKubeClient({ load, clock, userAgent, onRequest }: KubeClie
       await Promise.all([session?.requests.destroy(), session?.watches.destroy()]);
     },
   };
+}
+
+/** What JSON.parse says may quote the answer: only the kind of failure goes on. */
+async function readJson<T>({ method, path }: KubeRequest, { statusCode, body }: Dispatcher.ResponseData): Promise<T> {
+  try {
+    return (await body.json()) as T;
+  } catch (error) {
+    throw error instanceof SyntaxError ? new KubeError(method, path, statusCode, 'MalformedAnswer') : error;
+  }
 }
 
 function defaultContentType(method: string): string {

@@ -32,6 +32,9 @@ export function credentialsFrom(file?: string): LoadCredentials {
     if (file === undefined) config.loadFromDefault();
     else config.loadFromFile(file);
     const cluster = config.getCurrentCluster();
+    // What client-node falls back to when it finds nothing: a server that nobody asked for.
+    const nothing = cluster?.name === 'cluster' && cluster.server === 'http://localhost:8080';
+    if (nothing) throw new Error('there is neither a kubeconfig nor a service account: set KUBECONFIG');
     if (cluster === null)
       throw new Error('the kubeconfig has no current context with a cluster: choose one with `kubectl config use-context`');
     return {

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { annotations, group, kind, legacyFinalizer, plural, version } from '../api/names.ts';
 import type { OnePasswordItemStatus } from '../api/onepassword-item.ts';
 import type { ObjectMeta, OwnerReference } from '../domain/object.ts';
@@ -41,6 +42,12 @@ export function reduceOnePasswordItem(object: WireObject): OnePasswordItem {
     itemPath: spec?.itemPath,
     status: status ?? {},
   };
+}
+
+/** True when nothing but the status differs between two states of a resource. */
+export function isStatusAlone(before: OnePasswordItem, after: OnePasswordItem): boolean {
+  const rest = ({ status: _, resourceVersion: __, ...others }: OnePasswordItem): object => others;
+  return isDeepStrictEqual(rest(before), rest(after));
 }
 
 /** The owner reference of a resource, in the old operator's shape: no controller flag, nothing blocked. */
@@ -91,7 +98,7 @@ export function reduceDeployment(object: WireObject): Workload {
   return {
     ...reduceMeta(metadata),
     annotations: pick(metadata.annotations, workloadAnnotations),
-    templateAnnotations: pick(spec.template?.metadata?.annotations, workloadAnnotations),
+    templateAnnotations: pick(spec.template?.metadata?.annotations, [annotations.knownRevisions]),
     secrets: secretReferences(spec.template?.spec ?? {}),
     selector: spec.selector ?? {},
     paused: spec.paused ?? false,

@@ -34,6 +34,7 @@ export interface WireMeta {
   readonly annotations?: Readonly<Record<string, string>>;
   readonly ownerReferences?: readonly OwnerReference[];
   readonly finalizers?: readonly string[];
+  readonly managedFields?: readonly { readonly manager?: string; readonly fieldsV1?: Readonly<Record<string, object>> }[];
 }
 
 export interface WireObject {

@@ -20,7 +20,7 @@ interface WireSecret extends WireObject {
 
 type Name = { readonly namespace: string; readonly name: string };
 
-/** Undefined when there is none. @throws KubeError */
+/** Undefined when there is none. @throws Failure when we may not read it; KubeError otherwise */
 export async function readSecret(client: KubeClient, name: Name, signal: AbortSignal): Promise<FullSecret | undefined> {
   try {
     const secret = await client.request<WireSecret>({ method: 'GET', path: objectPath(secrets, name), signal });
@@ -28,13 +28,22 @@ export async function readSecret(client: KubeClient, name: Name, signal: AbortSi
       ...reduceSecret(secret),
       type: secret.type ?? 'Opaque',
       immutable: secret.immutable ?? false,
+      dataTouched: isDataTouched(secret.metadata),
       data: new Map(Object.entries(secret.data ?? {}).map(([key, value]) => [key, SecretValue.fromBase64(value)])),
       wireMeta: secret.metadata,
     };
   } catch (error) {
     if (error instanceof KubeError && error.status === 404) return undefined;
-    throw error;
+    throw toFailure(error);
   }
+}
+
+/** What the field managers tell: true unless they name us alone as the writer of `data`. */
+function isDataTouched({ managedFields = [] }: WireMeta): boolean {
+  const writers = managedFields.filter(({ fieldsV1 = {} }) =>
+    Object.keys(fieldsV1['f:data'] ?? {}).some((field) => field.startsWith('f:')),
+  );
+  return writers.length === 0 || writers.some(({ manager }) => manager !== fieldManager);
 }
 
 /** Undefined when one exists already. @throws Failure when the API server refuses the content; KubeError otherwise */
@@ -62,7 +71,7 @@ export async function createSecret(
 /** Replaces what was read, unless somebody was faster (KubeError 409). @throws Failure, KubeError */
 export function replaceSecret(client: KubeClient, before: FullSecret, content: SecretContent, signal: AbortSignal): Promise<ManagedSecret> {
   const meta = { ...before.wireMeta, ...metadata(content), managedFields: undefined };
-  return write(client, 'PUT', objectPath(secrets, before), meta, content, signal);
+  return write(client, 'PUT', objectPath(secrets, before), meta, content, signal, before.immutable);
 }
 
 function metadata({ labels, annotations, ownerReferences }: SecretContent): object {
@@ -76,38 +85,41 @@ async function write(
   meta: object,
   { type, data }: SecretContent,
   signal: AbortSignal,
+  immutable = false,
 ): Promise<ManagedSecret> {
   const body = {
     apiVersion: 'v1',
     kind: 'Secret',
     metadata: meta,
     type,
+    ...(immutable && { immutable }),
     data: Object.fromEntries([...data].map(([key, value]) => [key, value.exposeBase64()])),
   };
   try {
     return reduceSecret(await client.request<WireSecret>({ method, path, query: { fieldManager }, body, signal, accept: metadataAccept }));
   } catch (error) {
-    throw toFailure(error, type);
+    throw toFailure(error);
   }
 }
 
 /** The answer to a write need not bring the values back. */
 const metadataAccept = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1';
 
-function toFailure(error: unknown, type: string): unknown {
+function toFailure(error: unknown): unknown {
   if (!(error instanceof KubeError)) return error;
   switch (error.status) {
     case 403:
       return new Failure(
         'KubernetesForbidden',
-        'the API server forbids writing the Secret; check the RBAC of the operator and whether the namespace is being deleted',
+        'the API server forbids reading or writing the Secret; check the RBAC of the operator, admission policies, and whether the namespace is being deleted',
       );
     case 413:
       return new Failure('SecretTooLarge', 'the item is larger than the 1 MiB a Secret can hold; remove files or fields from it');
+    case 400:
     case 422:
       return new Failure(
         'SecretInvalid',
-        `the API server refuses the Secret as invalid; check that the item has the keys that type ${type} needs`,
+        'the API server refuses the Secret; check that the item has the keys that the type needs, and what admission webhooks say of Secrets',
       );
     default:
       return error;

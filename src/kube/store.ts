@@ -5,8 +5,10 @@ export interface Store<T extends ObjectMeta> {
   get(key: string): T | undefined;
   values(): Iterable<T>;
   readonly size: number;
-  /** Takes an object from a watch event or the answer to a write of ours; an older state than the known one is ignored. */
+  /** Takes an object from a list, a watch event or a read; an older state than the known one is ignored. */
   put(object: T): void;
+  /** The same for the answer to a write of our own, which listeners are told. */
+  putOwn(object: T): void;
   /** Takes a deletion, unless a younger object has the name. */
   remove(object: T): void;
   /**
@@ -14,9 +16,12 @@ export interface Store<T extends ObjectMeta> {
    * those we know to be younger than the list.
    */
   replace(objects: readonly T[], resourceVersion: string, covers: (object: T) => boolean): void;
-  /** Calls `listener` after every change; an object that came or went has no other side. */
-  onChange(listener: (key: string, before: T | undefined, after: T | undefined) => void): void;
+  /** Calls `listener` after every change. */
+  onChange(listener: Listener<T>): void;
 }
+
+/** Takes a change: an object that came or went has no other side; `own` is true when we wrote it ourselves. */
+export type Listener<T> = (key: string, before: T | undefined, after: T | undefined, own: boolean) => void;
 
 /** Deletions that are remembered: many more than there can be writes under way. */
 const maxDeletions = 1_000;
@@ -25,19 +30,19 @@ export function createStore<T extends ObjectMeta>(): Store<T> {
   const objects = new Map<string, T>();
   /** The last deletions, by key: a late answer to a write of ours must not bring the object back. */
   const deletions = new Map<string, string>();
-  const listeners: Array<(key: string, before: T | undefined, after: T | undefined) => void> = [];
+  const listeners: Listener<T>[] = [];
 
-  function set(key: string, after: T | undefined): void {
+  function set(key: string, after: T | undefined, own = false): void {
     const before = objects.get(key);
     if (after === undefined) objects.delete(key);
     else objects.set(key, after);
-    for (const listener of listeners) listener(key, before, after);
+    for (const listener of listeners) listener(key, before, after, own);
   }
 
-  function put(object: T): void {
+  function put(object: T, own = false): void {
     const key = objectKey(object);
     const known = objects.get(key)?.resourceVersion ?? deletions.get(key);
-    if (known === undefined || isNewer(object.resourceVersion, known)) set(key, object);
+    if (known === undefined || isNewer(object.resourceVersion, known)) set(key, object, own);
   }
 
   function drop(key: string, resourceVersion: string): void {
@@ -56,7 +61,8 @@ export function createStore<T extends ObjectMeta>(): Store<T> {
     get size() {
       return objects.size;
     },
-    put,
+    put: (object) => put(object),
+    putOwn: (object) => put(object, true),
     remove(object) {
       const key = objectKey(object);
       const known = objects.get(key);

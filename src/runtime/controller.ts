@@ -2,10 +2,12 @@ import type { Clock } from './clock.ts';
 import type { WorkQueue } from './work-queue.ts';
 
 /** What a reconcile wants next: nothing until something changes, one more look after a while, or another attempt with backoff. */
-export type Outcome = { readonly next: 'done' } | { readonly next: 'requeue'; readonly after: number } | { readonly next: 'retry' };
+export type Outcome =
+  { readonly next: 'done' } | { readonly next: 'requeue'; readonly after: number } | { readonly next: 'retry'; readonly atLeast: number };
 
 export const done: Outcome = { next: 'done' };
-export const retry: Outcome = { next: 'retry' };
+/** Another attempt with backoff, and not before `atLeast` milliseconds have passed. */
+export const retry = (atLeast = 0): Outcome => ({ next: 'retry', atLeast });
 /** One more look after `after` milliseconds. */
 export const requeue = (after: number): Outcome => ({ next: 'requeue', after });
 
@@ -59,7 +61,7 @@ function applyOutcome(queue: WorkQueue, key: string, outcome: Outcome): 'success
       queue.addAfter(key, outcome.after);
       return 'requeue_after';
     case 'retry':
-      queue.addFailed(key);
+      queue.addFailed(key, outcome.atLeast);
       return 'requeue';
   }
 }

@@ -12,7 +12,7 @@ export class DeadlineExceeded extends Error {
 
 /**
  * Gives `work` a signal that is aborted after `limit` milliseconds with DeadlineExceeded as its reason, or together with `signal`.
- * Unlike AbortSignal.timeout and AbortSignal.any it leaves nothing behind when the work is done early.
+ * Work that does not heed the signal is left to itself. Unlike AbortSignal.timeout and AbortSignal.any it leaves nothing behind when the work is done early.
  */
 export async function withDeadline<T>(
   clock: Clock,
@@ -21,12 +21,15 @@ export async function withDeadline<T>(
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const controller = new AbortController();
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  controller.signal.addEventListener('abort', () => reject(controller.signal.reason), { once: true });
+  aborted.catch(() => {});
   const abort = (): void => controller.abort(signal?.reason);
   const cancel = clock.after(limit, () => controller.abort(new DeadlineExceeded(limit)));
   signal?.addEventListener('abort', abort, { once: true });
   if (signal?.aborted) abort();
   try {
-    return await work(controller.signal);
+    return await Promise.race([work(controller.signal), aborted]);
   } finally {
     cancel();
     signal?.removeEventListener('abort', abort);

@@ -19,8 +19,8 @@ export interface WorkQueue {
   add(key: string): void;
   /** Due after `delay` milliseconds, unless it is due earlier already. */
   addAfter(key: string, delay: number): void;
-  /** Due after a backoff that grows with each call until `forget`. */
-  addFailed(key: string): void;
+  /** Due after a backoff that grows with each call until `forget`, and after `atLeast` milliseconds, if that is longer. */
+  addFailed(key: string, atLeast?: number): void;
   /** Ends the backoff of a key: it succeeded, or is gone. */
   forget(key: string): void;
   /** The next due key, or undefined once the queue is closed. Every key taken must be given back by `done`. */
@@ -75,10 +75,10 @@ export function createWorkQueue({ clock, random, backoff }: WorkQueueOptions): W
   return {
     add,
     addAfter,
-    addFailed(key) {
+    addFailed(key, atLeast = 0) {
       const count = (failures.get(key) ?? 0) + 1;
       failures.set(key, count);
-      addAfter(key, backoffDelay(count, backoff, random));
+      addAfter(key, atLeast + backoffDelay(count, backoff, random));
     },
     forget(key) {
       failures.delete(key);

@@ -10,7 +10,7 @@ const itemRoute = 'GET /v1/vaults/{vault}/items/{item}';
 let scenario: Scenario;
 
 beforeAll(async () => {
-  const titles = ['unauthorized', 'unavailable', 'malformed', 'held', 'forbidden', 'hidden'];
+  const titles = ['unauthorized', 'unavailable', 'malformed', 'held', 'forbidden', 'hidden', 'alternating'];
   const items = titles.map((title) => ({ title, fields: [{ label: 'password', value: `${canary} of ${title}` }] }));
   scenario = await startScenario({ seed: { vaults: [{ name: 'Prod', items }] } });
 });
@@ -48,6 +48,18 @@ describe('a resource that cannot be synced', () => {
     expect(await namespace.secret(title)).toBeUndefined();
     connect.faults.clear();
     await untilReadiness(namespace, title, 'True', 15_000);
+  });
+
+  it('is tried with backoff, whatever Connect says each time', async () => {
+    const { namespace, connect } = scenario;
+    connect.faults.order({ kind: 'status', status: 502, route: itemRoute, every: 2 });
+    connect.faults.order({ kind: 'status', status: 503, route: itemRoute });
+    connect.requests.reset();
+    await namespace.createItem('alternating', 'vaults/Prod/items/alternating');
+    await eventually('five attempts', () => (connect.requests.count(itemRoute) >= 5 ? true : undefined), 30_000);
+    const [first, , , , fifth] = connect.requests.all.filter(({ route }) => route === itemRoute);
+    // Backoffs of at least a tenth of 0.5, 1, 2 and 4 seconds.
+    expect((fifth?.at ?? 0) - (first?.at ?? 0)).toBeGreaterThan(740);
   });
 
   it('keeps its Secret while Connect fails in any way, and follows it afterwards', async () => {

@@ -15,7 +15,7 @@ beforeAll(async () => {
     { label: 'password', value: 'first' },
     { label: 'user', value: 'app' },
   ];
-  const titles = ['created', 'rotated', 'rolling', 'optional', 'opted-out', 'late', 'deleted', 'paused'];
+  const titles = ['created', 'rotated', 'rolling', 'optional', 'opted-out', 'late', 'deleted', 'paused', 'away', 'again'];
   scenario = await startScenario({ seed: { vaults: [{ name: 'Prod', items: titles.map((title) => ({ title, fields })) }] } });
 });
 
@@ -123,6 +123,56 @@ describe('the main job', () => {
     await eventually('the rollout', async () => ((await namespace.replicaSets('paused')) === 2 ? true : undefined));
     await untilRolledOut(namespace, 'paused');
     expect(await namespace.replicaSets('paused')).toBe(2);
+  });
+
+  it('rolls for a value that changed while the Secret was away', async () => {
+    const { namespace, connect } = scenario;
+    await namespace.createItem('away', 'vaults/Prod/items/away', { annotations: optedIn });
+    await untilReadiness(namespace, 'away', 'True');
+    await namespace.createDeployment('away', 'away');
+    await untilRolledOut(namespace, 'away');
+    const record = async (): Promise<string | undefined> =>
+      (await namespace.deployment('away')).metadata.annotations?.[annotations.knownRevisions];
+    await eventually('the record', record);
+    const fault = connect.faults.order({ kind: 'status', status: 503 });
+    await namespace.delete('secrets', 'away');
+    await untilReadiness(namespace, 'away', 'ConnectUnavailable');
+    expect(await record()).toBe('{"away":0}');
+    connect.store.setField('Prod', 'away', 'password', 'second');
+    fault.clear();
+    await eventually('the rollout', async () => ((await namespace.replicaSets('away')) === 2 ? true : undefined), 40_000);
+  });
+
+  it('rolls nothing for opting out, a rotation meanwhile, and opting in again', async () => {
+    const { namespace, connect } = scenario;
+    await namespace.createItem('again', 'vaults/Prod/items/again');
+    await untilReadiness(namespace, 'again', 'True');
+    await namespace.createDeployment('again', 'again', optedIn);
+    await untilRolledOut(namespace, 'again');
+    connect.store.setField('Prod', 'again', 'password', 'second');
+    await eventually('the rollout', async () => ((await namespace.replicaSets('again')) === 2 ? true : undefined));
+    await untilRolledOut(namespace, 'again');
+    const known = async (): Promise<number> =>
+      (
+        JSON.parse((await namespace.deployment('again')).metadata.annotations?.[annotations.knownRevisions] ?? '{}') as Record<
+          string,
+          number
+        >
+      )['again'] ?? 0;
+    const setOptIn = (value: string): Promise<void> =>
+      namespace.patchDeployment('again', { metadata: { annotations: { [annotations.autoRestart]: value } } });
+    await setOptIn('false');
+    connect.store.setField('Prod', 'again', 'password', 'third');
+    const revision = await eventually('the third value', async () => {
+      const secret = await namespace.secret('again');
+      const { password = 0 } = JSON.parse(secret?.metadata.annotations?.[annotations.revisions] ?? '{}') as Record<string, number>;
+      return secret?.values['password'] === 'third' ? password : undefined;
+    });
+    await eventually('the record to keep up', async () => ((await known()) === revision ? true : undefined));
+    await setOptIn('true');
+    connect.store.setField('Prod', 'created', 'user', 'later');
+    await eventually('a later rotation', async () => ((await namespace.secret('created'))?.values['user'] === 'later' ? true : undefined));
+    expect(await namespace.replicaSets('again')).toBe(2);
   });
 
   it('leaves the deletion of a Secret to the garbage collector', async () => {

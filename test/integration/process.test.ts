@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFile, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ConnectServer, startConnectServer } from '../../dev/connect-server/server.ts';
@@ -74,6 +75,27 @@ describe('the process', () => {
     const { exit, errors } = run(fromSource, environment);
     expect(await exit).toBe(2);
     expect(errors()).toContain('KUBECONFIG');
+  });
+
+  it('waits for an API server that is away, though nothing else keeps it alive', async () => {
+    const port = await freePort();
+    const kubeconfig = `${sharedControlPlane().directory}/away-${port}.kubeconfig`;
+    const text = await readFile(sharedControlPlane().kubeconfig, 'utf8');
+    await writeFile(kubeconfig, text.replaceAll(sharedControlPlane().url, `https://127.0.0.1:${port}`), { mode: 0o600 });
+    const environment = { KUBECONFIG: kubeconfig, OP_CONNECT_HOST: connect.url, OP_CONNECT_TOKEN: 'x' };
+    const { exit, kill, output } = run(
+      [...fromSource, '--health-probe-bind-address=0', '--metrics-bind-address=0', '--zap-log-level=debug'],
+      environment,
+    );
+    await eventually('three attempts', () => (/"failures":3/.test(output()) ? true : undefined));
+    kill('SIGTERM');
+    expect(await exit).toBe(0);
+  });
+
+  it('exits with 2 when there is no cluster to talk to', async () => {
+    const { exit, errors } = run(fromSource, { HOME: '/nowhere' });
+    expect(await exit).toBe(2);
+    for (const name of ['OP_CONNECT_HOST', 'OP_CONNECT_TOKEN', 'KUBECONFIG']) expect(errors()).toContain(name);
   });
 
   it('syncs, answers probes and scrapes, logs no value, and ends at SIGTERM with 0', async () => {

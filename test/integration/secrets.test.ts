@@ -7,7 +7,21 @@ import { type Scenario, startScenario } from '../support/scenario.ts';
 let scenario: Scenario;
 
 beforeAll(async () => {
-  const titles = ['restored', 'edited', 'foreign', 'adopted', 'typed', 'labelled', 'finalized', 'unchanged', 'copied'];
+  const titles = [
+    'restored',
+    'edited',
+    'foreign',
+    'adopted',
+    'typed',
+    'labelled',
+    'finalized',
+    'unchanged',
+    'stripped',
+    'tagged',
+    'unknown',
+    'immutable',
+    'older',
+  ];
   scenario = await startScenario({
     seed: {
       vaults: [
@@ -53,6 +67,69 @@ describe('the Secret of a resource', () => {
     });
     expect(secret.values).toEqual({ password: 'of edited' });
     expect(secret.metadata.annotations).not.toHaveProperty([annotations.revisions]);
+  });
+
+  it('is repaired without a rotation when its annotations are taken away', async () => {
+    const { namespace } = scenario;
+    await create('stripped');
+    const notes = { [annotations.itemVersion]: null, [annotations.itemPath]: null };
+    await namespace.patchSecret('stripped', { metadata: { annotations: notes } });
+    const secret = await eventually('the annotations', async () => {
+      const found = await namespace.secret('stripped');
+      return found?.metadata.annotations?.[annotations.itemVersion] === '1' ? found : undefined;
+    });
+    expect(secret.metadata.annotations).not.toHaveProperty([annotations.revisions]);
+  });
+
+  it('moves no revision for a new version of its item that changes no value, though somebody labelled it', async () => {
+    const { namespace, connect } = scenario;
+    await create('tagged');
+    await scenario.stopOperator();
+    await namespace.patchSecret('tagged', { metadata: { labels: { mine: 'x' } } });
+    connect.store.updateItem('Prod', 'tagged', { tags: ['new'] });
+    await scenario.restartOperator();
+    const secret = await eventually('the new version', async () => {
+      const found = await namespace.secret('tagged');
+      return found?.metadata.annotations?.[annotations.itemVersion] === '2' ? found : undefined;
+    });
+    expect(secret.metadata.annotations).not.toHaveProperty([annotations.revisions]);
+  });
+
+  it('moves all revisions when somebody wrote values and the item has a new version', async () => {
+    const { namespace, connect } = scenario;
+    await create('unknown');
+    await scenario.stopOperator();
+    await namespace.patchSecret('unknown', { data: { password: 'bmV4dA==' } });
+    connect.store.setField('Prod', 'unknown', 'password', 'next');
+    await scenario.restartOperator();
+    const secret = await eventually('the new version', async () => {
+      const found = await namespace.secret('unknown');
+      return found?.metadata.annotations?.[annotations.itemVersion] === '2' ? found : undefined;
+    });
+    expect(Object.keys(JSON.parse(secret.metadata.annotations?.[annotations.revisions] ?? '{}'))).toEqual(['*']);
+  });
+
+  it('stays immutable when it is, follows in its metadata, and says when a value cannot', async () => {
+    const { namespace, connect } = scenario;
+    await create('immutable');
+    await namespace.patchSecret('immutable', { immutable: true });
+    await namespace.patchItem('immutable', { metadata: { labels: { team: 'a' } } });
+    await eventually('the label', async () =>
+      (await namespace.secret('immutable'))?.metadata.labels?.['team'] === 'a' ? true : undefined,
+    );
+    connect.store.setField('Prod', 'immutable', 'password', 'next');
+    await untilReadiness(namespace, 'immutable', 'SecretImmutable');
+    expect((await namespace.secret('immutable'))?.values).toEqual({ password: 'of immutable' });
+  });
+
+  it('is made of an older version of its item rather than not at all', async () => {
+    const { namespace, connect } = scenario;
+    await create('older');
+    connect.store.setField('Prod', 'older', 'password', 'two');
+    await eventually('version 2', async () => ((await namespace.item('older'))?.status?.item?.version === 2 ? true : undefined));
+    connect.store.updateItem('Prod', 'older', { version: 1 });
+    await namespace.delete('secrets', 'older');
+    await eventually('the Secret', () => namespace.secret('older'));
   });
 
   it('is left alone when it belongs to somebody else', async () => {
@@ -130,7 +207,9 @@ describe('the Secret of a resource', () => {
     await create('unchanged');
     await eventually('all resources to settle', async () => {
       const items = await namespace.items();
-      return items.every((item) => ['True', 'ItemEmpty', 'SecretTypeNotAllowed'].includes(readiness(item) ?? '')) ? true : undefined;
+      return items.every((item) => ['True', 'ItemEmpty', 'SecretTypeNotAllowed', 'SecretImmutable'].includes(readiness(item) ?? ''))
+        ? true
+        : undefined;
     });
     await scenario.stopOperator();
     const versions = async (): Promise<unknown> => [

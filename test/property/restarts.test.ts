@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { adoptMissing, type KnownRevisions, planRestart, type RestartPlan } from '../../src/domain/restart-plan.ts';
+import { type ConsumedSecret, planAdoption, type KnownRevisions, planRestart, type RestartPlan } from '../../src/domain/restart-plan.ts';
 import { latestRevision, parseRevisions, revise, type Revisions, revisionOf } from '../../src/domain/revisions.ts';
 
 const now = Date.UTC(2026, 0, 1);
@@ -51,7 +51,10 @@ describe('a restart plan', () => {
   const moment = fc.oneof(fc.constant(0), fc.integer({ min: now - 300_000, max: now + 300_000 }));
   const name = fc.constantFrom('a', 'b', 'c', 'constructor');
   const entries: fc.Arbitrary<Revisions> = fc.array(fc.tuple(name, moment), { maxLength: 4 }).map((list) => Object.fromEntries(list));
-  const secrets = fc.uniqueArray(fc.record({ name, revision: moment }), { selector: (secret) => secret.name, maxLength: 4 });
+  const secrets = fc.uniqueArray(fc.record({ name, revision: moment, restarts: fc.constant(true) }), {
+    selector: (secret) => secret.name,
+    maxLength: 4,
+  });
   const known: fc.Arbitrary<KnownRevisions> = fc.record({ adopted: entries, rolled: entries });
   it('is carried out once: nothing is left to do, but to forget what was opted out of', () => {
     fc.assert(
@@ -83,10 +86,9 @@ describe('a restart plan', () => {
   it('rolls every workload with an entry for every later change, whatever it was planned for before', () => {
     fc.assert(
       fc.property(secrets, known, moment, fc.integer({ min: 1, max: 100_000 }), (consumed, before, birth, later) => {
-        const adopted = adoptMissing(consumed, before);
-        const ready = adopted === undefined ? before : { ...before, adopted };
+        const ready = consumed.reduce((known_, { name: of, revision }) => apply(planAdoption(of, revision, known_, birth), known_), before);
         const top = Math.max(0, ...consumed.map(({ revision, name: of }) => Math.max(revision, entryOf(ready, of))));
-        const rotated = consumed.map(({ name: of }) => ({ name: of, revision: top + later }));
+        const rotated = consumed.map(({ name: of }): ConsumedSecret => ({ name: of, revision: top + later, restarts: true }));
         const plan = planRestart(rotated, ready, Math.min(birth, top + later));
         expect(plan).toMatchObject(consumed.length === 0 ? {} : { action: 'roll', changed: consumed.map((secret) => secret.name) });
       }),

@@ -23,7 +23,6 @@ const seed: Seed = {
         {
           id: itemId,
           title: canary,
-          tags: ['t'],
           urls: [{ label: 'url', href: 'https://db', primary: true }, { href: 'https://other' }],
           fields: [
             { label: 'password', value: canary, type: 'CONCEALED' },
@@ -58,7 +57,7 @@ describe('Connect is read', () => {
     expect(await client.listVaults(signal)).toEqual([{ id: vaultId, name: canary, contentVersion: 2, createdAt }]);
     expect(await client.listItems(vaultId, signal)).toEqual([{ id: itemId, title: canary, version: 1, createdAt, gone: false }]);
     const read = await client.getItem(vaultId, itemId, signal);
-    expect(read).toMatchObject({ id: itemId, vaultId, version: 1, tags: ['t'], files: [file] });
+    expect(read).toMatchObject({ id: itemId, vaultId, version: 1, files: [file] });
     expect(read.urls.map(({ label, primary }) => [label, primary])).toEqual([
       ['url', true],
       ['', false],

@@ -50,14 +50,16 @@ describe('the consumers of a Secret', () => {
 });
 
 describe('the Secrets that restart a workload', () => {
-  it('are ours that it consumes and for which the pair is opted in, with their last revision', () => {
+  it('are those it consumes, with the last revision of ours, and whether the pair is opted in', () => {
     const { secrets, consumers } = setUp();
     secrets.put(secret('db', { [autoRestart]: 'true', 'keyturn.dev/revisions': '{"a":5,"b":9}' }));
     secrets.put(secret('tls', { [autoRestart]: 'false' }));
     secrets.put(secret('quiet', { [autoRestart]: 'true', 'keyturn.dev/revisions': 'nonsense' }));
     expect(consumers.secretsOf(workload('a', ['db', 'tls', 'quiet', 'foreign']))).toEqual([
-      { name: 'db', revision: 9 },
-      { name: 'quiet', revision: 0 },
+      { name: 'db', revision: 9, restarts: true },
+      { name: 'tls', revision: 0, restarts: false },
+      { name: 'quiet', revision: 0, restarts: true },
+      { name: 'foreign', revision: undefined, restarts: true },
     ]);
   });
 

@@ -124,7 +124,7 @@ describe('a resource whose item changed', () => {
     server.faults.order({ kind: 'status', status: 503, route: 'GET /v1/vaults/{vault}/items/{item}', retryAfter: 7 });
     const { outcome, bodies } = await run();
     expect(steps).toEqual(['PATCH status']);
-    expect(outcome).toEqual({ next: 'requeue', after: 7_000 });
+    expect(outcome).toEqual({ next: 'retry', atLeast: 7_000 });
     expect(JSON.parse(bodies['PATCH'] ?? '')).toMatchObject({
       status: { conditions: [{ status: 'False', reason: 'ConnectUnavailable' }] },
     });

@@ -54,6 +54,7 @@ async function setUp(given: Given) {
   const stores = { workloads: createStore<Workload>(), secrets: createStore<ManagedSecret>(), namespaces: createStore<Namespace>() };
   const consumers = createConsumers({ ...stores, autoRestart: true });
   const restarted: string[] = [];
+  const refused: number[] = [];
   const secret: ManagedSecret = {
     namespace: 'ns',
     name: 'db',
@@ -71,11 +72,13 @@ async function setUp(given: Given) {
     kube,
     debounce: 2_000,
     onRestart: (_, names) => restarted.push(...names),
+    onAdoptionRefused: (_, { status }) => void refused.push(status),
   });
   return {
     ...reconciler,
     api,
     restarted,
+    refused,
     secret,
     workloads: stores.workloads,
     /** Reconciles while `answers` answer the requests, in order; gives the outcome and the requests. */
@@ -181,19 +184,30 @@ describe('a Deployment that consumes a Secret', () => {
 
 describe('before the data of a Secret change', () => {
   it('a consumer without an entry is given one', async () => {
-    const { adoptConsumers, secret, api } = await setUp({});
+    const { adoptConsumers, secret, api } = await setUp({ revision: 0 });
     const adopted = adoptConsumers(secret, signal);
     const { body, answer } = await api.next();
     answer(200, written);
     await adopted;
-    expect(JSON.parse(body)).toHaveProperty(['metadata', 'annotations', knownRevisions], JSON.stringify({ db: rotation }));
+    expect(JSON.parse(body)).toHaveProperty(['metadata', 'annotations', knownRevisions], JSON.stringify({ db: 0 }));
+  });
+
+  it('a consumer that may still have to be rolled for the change before is given an entry below it', async () => {
+    const { adoptConsumers, secret, api } = await setUp({});
+    const adopted = adoptConsumers(secret, signal);
+    const birth = await api.next();
+    birth.answer(200, { items: [replicaSet(1, rotation - minute)] }, { date: '' });
+    const { body, answer } = await api.next();
+    answer(200, written);
+    await adopted;
+    expect(JSON.parse(body)).toHaveProperty(['metadata', 'annotations', knownRevisions], JSON.stringify({ db: rotation - 1 }));
   });
 
   it.each([
-    ['that admission refuses holds nothing up', 403, undefined],
-    ['that changed at that moment does', 409, 409],
-  ])('a consumer %s', async (_, status, failure) => {
-    const { adoptConsumers, secret, api } = await setUp({});
+    ['that admission refuses holds nothing up, and is told of', 403, undefined, [403]],
+    ['that changed at that moment does', 409, 409, []],
+  ])('a consumer %s', async (_, status, failure, told) => {
+    const { adoptConsumers, secret, api, refused } = await setUp({ revision: 0 });
     const adopted = adoptConsumers(secret, signal).then(
       () => undefined,
       (error: KubeError) => error.status,
@@ -201,6 +215,7 @@ describe('before the data of a Secret change', () => {
     const { answer } = await api.next();
     answer(status, { reason: 'Refused' });
     expect(await adopted).toBe(failure);
+    expect(refused).toEqual(told);
   });
 
   it('a consumer that has one is left alone', async () => {

@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { adoptMissing, type KnownRevisions, parseKnownRevisions, planRestart, type RestartPlan } from '../../../src/domain/restart-plan.ts';
+import { planAdoption, type KnownRevisions, parseKnownRevisions, planRestart, type RestartPlan } from '../../../src/domain/restart-plan.ts';
 
 const rotation = Date.UTC(2026, 0, 1);
 const second = 1_000;
 const nothing: KnownRevisions = { adopted: {}, rolled: {} };
-const db = (revision: number) => [{ name: 'db', revision }];
+const consumed = (name: string, revision: number | undefined, restarts = true) => ({ name, revision, restarts });
+const db = (revision: number | undefined, restarts = true) => [consumed('db', revision, restarts)];
 
 interface Case {
   readonly name: string;
@@ -86,7 +87,7 @@ describe('a workload that consumes a Secret', () => {
   });
 
   it('rolls once for several Secrets, names those that changed, and then knows all of them', () => {
-    const secrets = [...db(rotation), { name: 'tls', revision: rotation + 1 }, { name: 'quiet', revision: 0 }];
+    const secrets = [...db(rotation), consumed('tls', rotation + 1), consumed('quiet', 0)];
     expect(planRestart(secrets, { ...nothing, adopted: { db: 0, tls: 0 } }, rotation - 1)).toEqual({
       action: 'roll',
       known: { db: rotation, tls: rotation + 1, quiet: 0 },
@@ -94,8 +95,26 @@ describe('a workload that consumes a Secret', () => {
     });
   });
 
-  it('loses the entry of a Secret from which it opted out', () => {
+  it('loses the entry of a Secret that it no longer consumes', () => {
     expect(planRestart([], { ...nothing, adopted: { db: 5 } }, undefined)).toEqual({ action: 'adopt', known: {} });
+  });
+
+  it('keeps its entry while the Secret is away, and rolls when it comes back changed', () => {
+    const known = { ...nothing, adopted: { db: 5 } };
+    expect(planRestart(db(undefined), known, undefined)).toEqual({ action: 'none' });
+    expect(planRestart(db(rotation), known, rotation - 3_600 * second)).toEqual(roll);
+  });
+
+  it('keeps up with a Secret it opted out of after a roll, so that opting in again rolls nothing', () => {
+    const known = { adopted: {}, rolled: { db: 5 } };
+    const plan = planRestart(db(rotation, false), known, undefined);
+    expect(plan).toEqual(adopt);
+    expect(planRestart(db(rotation, false), { ...known, adopted: { db: rotation } }, undefined)).toEqual({ action: 'none' });
+    expect(planRestart(db(rotation), { ...known, adopted: { db: rotation } }, undefined)).toEqual({ action: 'none' });
+  });
+
+  it('loses the entry of a Secret whose changes no longer restart it', () => {
+    expect(planRestart(db(rotation, false), { ...nothing, adopted: { db: 5 } }, undefined)).toEqual({ action: 'adopt', known: {} });
   });
 
   it('is not rolled to lose an entry that its template has', () => {
@@ -107,18 +126,28 @@ describe('a workload that consumes a Secret', () => {
   });
 
   it('is planned for a Secret of any name', () => {
-    expect(planRestart([{ name: 'constructor', revision: 0 }], nothing, undefined)).toEqual({ action: 'adopt', known: { constructor: 0 } });
+    expect(planRestart([consumed('constructor', 0)], nothing, undefined)).toEqual({ action: 'adopt', known: { constructor: 0 } });
   });
 });
 
 describe('before the data of a Secret change', () => {
-  it.each<[string, string, Partial<KnownRevisions>, Record<string, number> | undefined]>([
-    ['a consumer without an entry is given one', 'db', { adopted: { tls: 3 } }, { tls: 3, db: 5 }],
-    ['a consumer with an entry is left alone', 'db', { adopted: { db: 1 } }, undefined],
-    ['a consumer that was rolled is left alone', 'db', { rolled: { db: 1 } }, undefined],
-    ['a consumer of a Secret of any name is given one', 'constructor', {}, { constructor: 5 }],
-  ])('%s', (_, name, known, expected) => {
-    expect(adoptMissing([{ name, revision: 5 }], { ...nothing, ...known })).toEqual(expected);
+  const minute = 60 * second;
+  it.each<[string, number, Partial<KnownRevisions>, number | undefined, RestartPlan]>([
+    ['a consumer without an entry is given one', 0, { adopted: { tls: 3 } }, undefined, { action: 'adopt', known: { tls: 3, db: 0 } }],
+    ['a consumer with an entry is left alone', rotation, { adopted: { db: 1 } }, undefined, { action: 'none' }],
+    ['a consumer that was rolled is left alone', rotation, { rolled: { db: 1 } }, undefined, { action: 'none' }],
+    ['a consumer has its birth read after an earlier change', rotation, {}, undefined, { action: 'read-birth' }],
+    ['a consumer born long before knows the earlier change', rotation, {}, rotation - 3 * minute, adopt],
+    ['a consumer born after it knows it', rotation, {}, rotation + minute, adopt],
+    [
+      'a consumer born into it is still to be rolled for it',
+      rotation,
+      {},
+      rotation - minute,
+      { action: 'adopt', known: { db: rotation - 1 } },
+    ],
+  ])('%s', (_, revision, known, birth, expected) => {
+    expect(planAdoption('db', revision, { ...nothing, ...known }, birth)).toEqual(expected);
   });
 });
 

@@ -49,7 +49,8 @@ describe('a controller', () => {
   it.each<[string, Outcome, readonly number[]]>([
     ['rests after a success', done, []],
     ['looks once more when a reconcile asks for it', requeue(300), [300]],
-    ['tries again with backoff when a reconcile asks for it', retry, [1_000]],
+    ['tries again with backoff when a reconcile asks for it', retry(), [1_000]],
+    ['tries again with backoff after the time a reconcile names', retry(700), [1_700]],
   ])('%s', async (_, outcome, timers) => {
     const { clock, queue, results } = start(async () => outcome);
     queue.add('a');
@@ -81,7 +82,7 @@ describe('a controller', () => {
 
   it('tells what each attempt came to and how long it took', async () => {
     const clocks: { advance(ms: number): void }[] = [];
-    const outcomes: Outcome[] = [done, requeue(5_000), retry];
+    const outcomes: Outcome[] = [done, requeue(5_000), retry()];
     const { clock, queue, results } = start(async () => {
       clocks[0]?.advance(25);
       return outcomes.shift() ?? done;
