@@ -46,8 +46,8 @@ export function reduceOnePasswordItem(object: WireObject): OnePasswordItem {
 
 /** True when nothing but the status differs between two states of a resource. */
 export function isStatusAlone(before: OnePasswordItem, after: OnePasswordItem): boolean {
-  const rest = ({ status: _, resourceVersion: __, ...others }: OnePasswordItem): object => others;
-  return isDeepStrictEqual(rest(before), rest(after));
+  const { status, resourceVersion } = before;
+  return isDeepStrictEqual(before, { ...after, status, resourceVersion });
 }
 
 /** The owner reference of a resource, in the old operator's shape: no controller flag, nothing blocked. */

@@ -195,8 +195,8 @@ describe('before the data of a Secret change', () => {
   it('a consumer that may still have to be rolled for the change before is given an entry below it', async () => {
     const { adoptConsumers, secret, api } = await setUp({});
     const adopted = adoptConsumers(secret, signal);
-    const birth = await api.next();
-    birth.answer(200, { items: [replicaSet(1, rotation - minute)] }, { date: '' });
+    const replicaSets = await api.next();
+    replicaSets.answer(200, { items: [replicaSet(1, rotation - minute)] }, { date: '' });
     const { body, answer } = await api.next();
     answer(200, written);
     await adopted;
