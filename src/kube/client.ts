@@ -127,7 +127,7 @@ export function createKubeClient({ load, clock, userAgent, onRequest }: KubeClie
           'user-agent': userAgent,
           ...(body !== undefined && { 'content-type': contentType ?? defaultContentType(method) }),
         },
-        body: body === undefined ? null : JSON.stringify(body),
+        body: body === undefined ? null : encode(body),
         signal: signal ?? null,
       });
       readServerTime(response.headers['date']);
@@ -180,6 +180,11 @@ export function createKubeClient({ load, clock, userAgent, onRequest }: KubeClie
       await Promise.all([session?.requests.destroy(), session?.watches.destroy()]);
     },
   };
+}
+
+/** A body in a buffer of its own: a string would go through Node's shared pool, where the values of a Secret stay readable. */
+function encode(body: unknown): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(body));
 }
 
 /** What JSON.parse says may quote the answer: only the kind of failure goes on. */
