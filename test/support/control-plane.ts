@@ -2,23 +2,14 @@ import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { inject, type TestContext } from 'vitest';
 import { connectApi } from '../../dev/control-plane/api.ts';
-import type { Binaries, Features } from '../../dev/control-plane/binaries.ts';
+import type { Features } from '../../dev/control-plane/binaries.ts';
 import { isAlive } from '../../dev/control-plane/alive.ts';
 import { runKubectl, type KubectlResult } from '../../dev/control-plane/kubectl.ts';
 import { startControlPlane, type ControlPlane, type ControlPlaneOptions } from '../../dev/control-plane/start.ts';
 import { createUser, type User } from '../../dev/control-plane/user.ts';
 
 /** What a test process knows of the control plane that all of them share. Nobody but the global setup stops it. */
-export interface SharedControlPlane {
-  readonly url: string;
-  /** Path of a kubeconfig of the group `system:masters`. */
-  readonly kubeconfig: string;
-  readonly adminToken: string;
-  readonly ca: string;
-  readonly directory: string;
-  readonly features: Features;
-  readonly binaries: Binaries;
-}
+export type SharedControlPlane = Pick<ControlPlane, 'url' | 'kubeconfig' | 'adminToken' | 'ca' | 'directory' | 'features' | 'binaries'>;
 
 const RUNS = resolve(import.meta.dirname, '../../.cache/run');
 
