@@ -35,6 +35,8 @@ export interface OperatorOptions {
 const itemWorkers = 32;
 const workloadWorkers = 8;
 const backoff = { base: 500, max: 30_000 };
+/** How soon a resource is looked at when nothing but its status changed, in milliseconds. */
+const statusDelay = 5_000;
 const defaultTimes = { settleTime: 30_000, fullListingInterval: 600_000, debounce: 2_000 };
 
 /** Builds the parts, joins them, and runs until `stop` is aborted. @throws Error when an address to listen on is taken */
@@ -79,9 +81,10 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     onWrite: ({ namespace, name }, write, itemVersion) => log.info({ namespace, secret: name, itemVersion }, `Secret ${write}`),
   });
 
-  cache.items.onChange((key, before, after, own) => {
-    // Our own status calls for nothing; but the answer that brings it may bring somebody else's change as well.
-    if (!own || before === undefined || after === undefined || !isStatusAlone(before, after)) itemQueue.add(key);
+  cache.items.onChange((key, before, after) => {
+    // A status is nearly always our own: taken up at once, it would cut short the pause after the failure it tells of.
+    if (before !== undefined && after !== undefined && isStatusAlone(before, after)) itemQueue.addAfter(key, statusDelay);
+    else itemQueue.add(key);
   });
   cache.secrets.onChange((key) => {
     itemQueue.add(key);

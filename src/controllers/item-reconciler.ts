@@ -121,7 +121,7 @@ export function createItemReconciler(options: ItemReconcilerOptions): (key: stri
 
   async function report(resource: OnePasswordItem, readiness: Readiness, signal: AbortSignal, applied?: Applied): Promise<void> {
     const updated = await writeStatus(kube, resource, readiness, applied, signal);
-    if (updated !== undefined) items.putOwn(updated);
+    if (updated !== undefined) items.put(updated);
   }
 
   async function removeLegacyFinalizer(resource: OnePasswordItem, signal: AbortSignal): Promise<void> {

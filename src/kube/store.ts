@@ -5,10 +5,8 @@ export interface Store<T extends ObjectMeta> {
   get(key: string): T | undefined;
   values(): Iterable<T>;
   readonly size: number;
-  /** Takes an object from a list, a watch event or a read; an older state than the known one is ignored. */
+  /** Takes an object from a watch event or the answer to a write of ours; an older state than the known one is ignored. */
   put(object: T): void;
-  /** The same for the answer to a write of our own, which listeners are told. */
-  putOwn(object: T): void;
   /** Takes a deletion, unless a younger object has the name. */
   remove(object: T): void;
   /**
@@ -20,8 +18,8 @@ export interface Store<T extends ObjectMeta> {
   onChange(listener: Listener<T>): void;
 }
 
-/** Takes a change: an object that came or went has no other side; `own` is true when we wrote it ourselves. */
-export type Listener<T> = (key: string, before: T | undefined, after: T | undefined, own: boolean) => void;
+/** Takes a change: an object that came or went has no other side. */
+export type Listener<T> = (key: string, before: T | undefined, after: T | undefined) => void;
 
 /** Deletions that are remembered: many more than there can be writes under way. */
 const maxDeletions = 1_000;
@@ -32,17 +30,17 @@ export function createStore<T extends ObjectMeta>(): Store<T> {
   const deletions = new Map<string, string>();
   const listeners: Listener<T>[] = [];
 
-  function set(key: string, after: T | undefined, own = false): void {
+  function set(key: string, after: T | undefined): void {
     const before = objects.get(key);
     if (after === undefined) objects.delete(key);
     else objects.set(key, after);
-    for (const listener of listeners) listener(key, before, after, own);
+    for (const listener of listeners) listener(key, before, after);
   }
 
-  function put(object: T, own = false): void {
+  function put(object: T): void {
     const key = objectKey(object);
     const known = objects.get(key)?.resourceVersion ?? deletions.get(key);
-    if (known === undefined || isNewer(object.resourceVersion, known)) set(key, object, own);
+    if (known === undefined || isNewer(object.resourceVersion, known)) set(key, object);
   }
 
   function drop(key: string, resourceVersion: string): void {
@@ -61,8 +59,7 @@ export function createStore<T extends ObjectMeta>(): Store<T> {
     get size() {
       return objects.size;
     },
-    put: (object) => put(object),
-    putOwn: (object) => put(object, true),
+    put,
     remove(object) {
       const key = objectKey(object);
       const known = objects.get(key);
