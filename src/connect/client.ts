@@ -6,6 +6,7 @@ import { SecretValue } from '../domain/secret-value.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { withDeadline } from '../runtime/deadline.ts';
 import { createSemaphore } from '../runtime/semaphore.ts';
+import { askedDelay, transportCode } from '../runtime/transport.ts';
 import { connectIdPattern, itemSchema, itemSummaryListSchema, vaultListSchema, type WireItem } from './schema.ts';
 
 /**
@@ -40,8 +41,6 @@ export type ConnectRoute =
 const mebibyte = 1024 * 1024;
 /** Bounds of answers in bytes. A Secret holds 1 MiB at most, so a file that is larger can never be written. */
 const limits = { listing: 64 * mebibyte, item: 8 * mebibyte, file: mebibyte };
-/** The longest wait that Connect may ask for, in seconds. */
-const maxAskedDelay = 60;
 /** In milliseconds; `body` between two pieces of it, `whole` from the first byte sent to the last received. */
 const timeouts = { connect: 5_000, headers: 30_000, body: 30_000, whole: 60_000 };
 
@@ -84,7 +83,7 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
         if (error instanceof Failure) throw error;
         throw new Failure(
           'ConnectUnavailable',
-          `Connect could not be asked (${transportReason(error)}); check OP_CONNECT_HOST and the network`,
+          `Connect could not be asked (${transportCode(error) ?? 'no answer'}); check OP_CONNECT_HOST and the network`,
         );
       } finally {
         onRequest?.(route, status, clock.monotonic() - start);
@@ -223,9 +222,7 @@ function statusFailure(route: ConnectRoute, { statusCode, headers }: Dispatcher.
     case 404:
       return notFound(route);
     default: {
-      const seconds = Number(headers['retry-after']);
-      // No wait at all would be a hot loop: then our own backoff decides.
-      const retryAfter = seconds > 0 ? Math.min(seconds, maxAskedDelay) * 1000 : undefined;
+      const retryAfter = askedDelay(headers['retry-after']);
       if (statusCode === 429 || statusCode >= 500) {
         return new Failure(
           'ConnectUnavailable',
@@ -249,9 +246,4 @@ function notFound(route: ConnectRoute): Failure {
     case '/v1/vaults/{vault}/items/{item}/files/{file}/content':
       return new Failure('ItemNotFound', 'a file of the item does not exist (404); save the item in 1Password anew if it stays so');
   }
-}
-
-function transportReason(error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  return typeof code === 'string' ? code : 'no answer';
 }

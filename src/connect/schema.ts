@@ -29,7 +29,6 @@ export const vaultSchema = z.object({
   createdAt: timestampSchema.optional(),
   updatedAt: timestampSchema.optional(),
 });
-export type WireVault = z.infer<typeof vaultSchema>;
 
 export const vaultListSchema = z.array(vaultSchema);
 
@@ -50,7 +49,6 @@ export const itemSummarySchema = z.object({
   updatedAt: timestampSchema.optional(),
   lastEditedBy: z.string().optional(),
 });
-export type WireItemSummary = z.infer<typeof itemSummarySchema>;
 
 export const itemSummaryListSchema = z.array(itemSummarySchema);
 
@@ -68,7 +66,6 @@ export const fieldSchema = z.object({
   generate: z.boolean().optional(),
   entropy: z.number().optional(),
 });
-export type WireField = z.infer<typeof fieldSchema>;
 
 export const fileSchema = z.object({
   id: z.string(),
@@ -78,7 +75,6 @@ export const fileSchema = z.object({
   section: sectionReferenceSchema.nullish(),
   content: z.base64().optional(),
 });
-export type WireFile = z.infer<typeof fileSchema>;
 
 export const fileListSchema = z.array(fileSchema);
 

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { Agent, type Dispatcher } from 'undici';
 import type { Clock } from '../runtime/clock.ts';
 import { withDeadline } from '../runtime/deadline.ts';
+import { askedDelay, transportCode } from '../runtime/transport.ts';
 import type { Authentication, Credentials, LoadCredentials } from './credentials.ts';
 
 /** The API server refused a request, or could not be asked. The message never holds what the server said. */
@@ -61,8 +62,6 @@ const requestTime = 60_000;
 /** A watch is quiet between bookmarks, which come about once a minute. */
 const watchSilence = 150_000;
 const maxConnections = 48;
-/** The longest wait that a server may ask for, in seconds. */
-const maxAskedDelay = 60;
 
 /** A client for the API server over connections that are kept; requests at the same time are bounded, watches are not. */
 export function createKubeClient({ load, clock, userAgent, onRequest }: KubeClientOptions): KubeClient {
@@ -135,7 +134,7 @@ export function createKubeClient({ load, clock, userAgent, onRequest }: KubeClie
       return { response, authentication };
     } catch (error) {
       onRequest?.(method, 0);
-      throw new KubeError(method, path, 0, transportCode(error));
+      throw new KubeError(method, path, 0, transportCode(error) ?? 'RequestFailed');
     }
   }
 
@@ -154,7 +153,7 @@ export function createKubeClient({ load, clock, userAgent, onRequest }: KubeClie
         });
       } catch (error) {
         if (error instanceof KubeError) throw error;
-        throw new KubeError(request.method, request.path, 0, transportCode(error));
+        throw new KubeError(request.method, request.path, 0, transportCode(error) ?? 'RequestFailed');
       }
     },
     async *watch(request: KubeRequest): AsyncGenerator<string> {
@@ -169,7 +168,7 @@ export function createKubeClient({ load, clock, userAgent, onRequest }: KubeClie
           yield* lines;
         }
       } catch (error) {
-        throw new KubeError(request.method, request.path, 0, transportCode(error));
+        throw new KubeError(request.method, request.path, 0, transportCode(error) ?? 'RequestFailed');
       }
     },
     serverTime: () => clock.now() + serverOffset,
@@ -200,24 +199,13 @@ function defaultContentType(method: string): string {
   return method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
 }
 
-/** The code of a transport error, for instance `ECONNREFUSED`; its text may quote input and goes nowhere. */
-export function transportCode(error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  return typeof code === 'string' ? code : 'RequestFailed';
-}
-
 /** What an answer of 400 and above means; its body may be no Status at all, as with an overloaded API server or a proxy. */
 async function refusal({ method, path }: KubeRequest, { statusCode, headers, body }: Dispatcher.ResponseData): Promise<KubeError> {
   const answer: unknown = await body.json().catch(() => undefined);
-  return new KubeError(method, path, statusCode, statusReason(answer), askedDelay(headers));
+  return new KubeError(method, path, statusCode, statusReason(answer), askedDelay(headers['retry-after']));
 }
 
 function statusReason(answer: unknown): string {
   const reason = typeof answer === 'object' && answer !== null && 'reason' in answer ? answer.reason : undefined;
   return typeof reason === 'string' && /^[A-Za-z]{1,64}$/.test(reason) ? reason : 'Refused';
-}
-
-function askedDelay(headers: Dispatcher.ResponseData['headers']): number | undefined {
-  const seconds = Number(headers['retry-after']);
-  return seconds > 0 ? Math.min(seconds, maxAskedDelay) * 1000 : undefined;
 }
