@@ -1,9 +1,12 @@
+import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 
 /** What the process was asked to do: the environment and flags of the old operator, with the same meanings. */
 export interface Config {
   readonly connectHost: string;
   readonly connectToken: string;
+  /** Certificates in PEM to trust when Connect is asked, instead of the usual ones. */
+  readonly connectCa: string | undefined;
   /** Empty: all namespaces. */
   readonly watchNamespaces: readonly string[];
   /** Milliseconds between looks at Connect. */
@@ -140,6 +143,7 @@ export function readConfig(
   const config: Config = {
     connectHost: host ?? '',
     connectToken: token ?? '',
+    connectCa: certificates(variable('SSL_CERT_FILE'), problems),
     watchNamespaces: [...new Set(watchNamespaces)],
     pollingInterval: pollingInterval(variable('POLLING_INTERVAL'), warnings),
     autoRestart: autoRestart !== undefined && parsed(booleanSchema, autoRestart, 'AUTO_RESTART must be true or false', false),
@@ -184,6 +188,19 @@ function readFlags(args: readonly string[], problems: string[], warnings: string
   }
   if (ignored.size > 0) warnings.push(`accepted, but without effect here: ${[...ignored].join(', ')}`);
   return values;
+}
+
+/** The certificates of a file in PEM. */
+function certificates(file: string | undefined, problems: string[]): string | undefined {
+  if (file === undefined) return undefined;
+  try {
+    const pem = readFileSync(file, 'utf8');
+    if (pem.includes('-----BEGIN CERTIFICATE-----')) return pem;
+    problems.push('SSL_CERT_FILE names a file without a certificate: give one in PEM, or unset it');
+  } catch {
+    problems.push('SSL_CERT_FILE names a file that cannot be read: check its path and permissions, or unset it');
+  }
+  return undefined;
 }
 
 /** Seconds → milliseconds. What cannot be read means the default, as with the old operator, and a warning. */

@@ -59,6 +59,7 @@ export function customResourceDefinition(): JsonSchema {
             { name: 'Reason', type: 'string', jsonPath: `${ready}.reason` },
             { name: 'Item', type: 'string', jsonPath: '.spec.itemPath' },
             { name: 'Version', type: 'integer', jsonPath: '.status.item.version' },
+            { name: 'Message', type: 'string', jsonPath: `${ready}.message`, priority: 1 },
             { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
           ],
         },

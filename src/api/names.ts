@@ -11,6 +11,9 @@ export const fieldManager = 'keyturn';
 /** Left on resources and Deployments by the old operator; removed when met. */
 export const legacyFinalizer = 'onepassword.com/finalizer.secret';
 
+/** A tag of an item: its Secret keeps the values it has. */
+export const freezingTag = 'operator.1password.io:ignore-secret';
+
 /** Annotations shared with the old operator. */
 export const annotations = {
   itemPath: 'operator.1password.io/item-path',
@@ -24,6 +27,8 @@ export const annotations = {
   revisions: 'keyturn.dev/revisions',
   /** On a Secret: JSON, the names of the labels and annotations copied from the resource. */
   copied: 'keyturn.dev/copied',
+  /** On an annotated Deployment: JSON, what its Secret holds; a resource has that in its status. */
+  secret: 'keyturn.dev/secret',
   /** On a workload or its pod template: JSON, Secret name → revision its pods are known to have. */
   knownRevisions: 'keyturn.dev/known-revisions',
 } as const;

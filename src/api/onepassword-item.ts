@@ -31,9 +31,14 @@ export type ItemStatus = z.infer<typeof itemStatusSchema>;
 export const secretStatusSchema = z.object({
   name: z.string().describe('Name of the Secret, which is that of the resource.'),
   resourceVersion: z.string().describe('resourceVersion of the Secret after the last write.'),
+  dataWriters: z.string().optional().describe('Who wrote the values, and when, as the field managers of the Secret tell it.'),
   revisions: z.record(z.string(), z.int()).optional().describe('When each key last changed, as milliseconds since the Unix epoch.'),
 });
 export type SecretStatus = z.infer<typeof secretStatusSchema>;
+
+/** What a Secret holds, as it is recorded beside it: in the status of a resource, or in an annotation of a Deployment. */
+export const secretRecordSchema = z.object({ item: itemStatusSchema, secret: secretStatusSchema });
+export type SecretRecord = z.infer<typeof secretRecordSchema>;
 
 export const statusSchema = z.object({
   observedGeneration: z.int().optional().describe('The generation of the resource that was last acted upon.'),

@@ -4,6 +4,7 @@
  */
 export const reasons = [
   'Synced',
+  'ItemFrozen',
   'InvalidItemPath',
   'VaultNotFound',
   'ItemNotFound',
@@ -18,10 +19,20 @@ export const reasons = [
   'SecretTooLarge',
   'SecretImmutable',
   'SecretInvalid',
+  'AnotherOperatorActive',
+  'CRDOutdated',
+  'KeyCollision',
+  'DriftRepaired',
+  'OlderVersionAccepted',
   'KubernetesForbidden',
 ] as const;
 
 export type Reason = (typeof reasons)[number];
+
+/** True for a reason that concerns Connect and not an item: it says nothing of what a Secret holds. */
+export function isConnectReason(reason: Reason): boolean {
+  return ['ConnectUnauthorized', 'ConnectForbidden', 'ConnectUnavailable', 'ConnectProtocolError'].includes(reason);
+}
 
 /**
  * A failure with a name. The message is written by us, says what to do next, and is safe to show: it never quotes what a

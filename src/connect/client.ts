@@ -1,5 +1,6 @@
 import { Agent, type Dispatcher } from 'undici';
 import { z } from 'zod';
+import { freezingTag } from '../api/names.ts';
 import { Failure } from '../api/reasons.ts';
 import type { Item, ItemFile, ItemSummary, Vault } from '../domain/item.ts';
 import { SecretValue } from '../domain/secret-value.ts';
@@ -7,6 +8,7 @@ import type { Clock } from '../runtime/clock.ts';
 import { withDeadline } from '../runtime/deadline.ts';
 import { createSemaphore } from '../runtime/semaphore.ts';
 import { askedDelay, transportCode } from '../runtime/transport.ts';
+import { createGate, type Gate, type Outage, type Verdict } from './gate.ts';
 import { connectIdPattern, itemSchema, itemSummaryListSchema, vaultListSchema, type WireItem } from './schema.ts';
 
 /**
@@ -16,10 +18,14 @@ import { connectIdPattern, itemSchema, itemSummaryListSchema, vaultListSchema, t
 export interface ConnectClient {
   /** Every vault in the token's scope. */
   listVaults(signal: AbortSignal): Promise<readonly Vault[]>;
-  /** Every item of a vault, without values. */
+  /** Every item of a vault that is neither archived nor deleted, without values. */
   listItems(vaultId: string, signal: AbortSignal): Promise<readonly ItemSummary[]>;
   getItem(vaultId: string, itemId: string, signal: AbortSignal): Promise<Item>;
   getFile(vaultId: string, itemId: string, file: ItemFile, signal: AbortSignal): Promise<SecretValue>;
+  /** While Connect as a whole, or a vault, is not asked because it just failed: why, and since when. */
+  outage(vaultId?: string): Outage | undefined;
+  /** Milliseconds until Connect is asked again during an outage of the whole; 0 when there is none. */
+  readonly probeIn: number;
   close(): Promise<void>;
 }
 
@@ -33,22 +39,44 @@ export interface ConnectClientOptions {
   readonly parallelRequests?: number;
   /** After each request: its route, its HTTP status (0 without an answer) and how long it took, in milliseconds. */
   readonly onRequest?: (route: ConnectRoute, status: number, duration: number) => void;
+  /** An outage began, or was over: of Connect as a whole, or of one vault. */
+  readonly onOutage?: (outage: Outage | undefined, vaultId: string | undefined) => void;
+  /** Certificates to trust instead of the usual ones, in PEM. */
+  readonly ca?: string | undefined;
 }
 
 export type ConnectRoute =
   '/v1/vaults' | '/v1/vaults/{vault}/items' | '/v1/vaults/{vault}/items/{item}' | '/v1/vaults/{vault}/items/{item}/files/{file}/content';
 
+/** One request: what it asks, and how long the answer may be, in bytes. */
+interface Question {
+  readonly route: ConnectRoute;
+  readonly path: string;
+  readonly limit: number;
+  readonly vaultId?: string;
+}
+
 const mebibyte = 1024 * 1024;
 /** Bounds of answers in bytes. A Secret holds 1 MiB at most, so a file that is larger can never be written. */
 const limits = { listing: 64 * mebibyte, item: 8 * mebibyte, file: mebibyte };
 /** In milliseconds; `body` between two pieces of it, `whole` from the first byte sent to the last received. */
-const timeouts = { connect: 5_000, headers: 30_000, body: 30_000, whole: 60_000 };
+const timeouts = { connect: 5_000, headers: 8_000, body: 8_000, whole: 60_000 };
+
+/** A failure to get an answer that can be used, with what it says of other requests. */
+class ConnectFailure extends Failure {
+  readonly verdict: Verdict;
+
+  constructor(verdict: Verdict, ...rest: ConstructorParameters<typeof Failure>) {
+    super(...rest);
+    this.verdict = verdict;
+  }
+}
 
 export function createConnectClient(options: ConnectClientOptions): ConnectClient {
-  const { host, token, userAgent, clock, parallelRequests = 32, onRequest } = options;
+  const { host, token, userAgent, clock, parallelRequests = 32, onRequest, onOutage, ca } = options;
   const base = new URL(host.endsWith('/') ? host : `${host}/`);
   const agent = new Agent({
-    connect: { timeout: timeouts.connect, rejectUnauthorized: true },
+    connect: { timeout: timeouts.connect, rejectUnauthorized: true, ...(ca !== undefined && { ca }) },
     connections: parallelRequests,
     allowH2: false,
     headersTimeout: timeouts.headers,
@@ -56,74 +84,85 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
     keepAliveTimeout: 30_000,
   });
   const bounded = createSemaphore(parallelRequests);
+  const gate = createGate({ clock, judge: judgeForAll, onTurn: (outage) => onOutage?.(outage, undefined) });
+  const vaultGates = new Map<string, Gate>();
 
-  function get(route: ConnectRoute, path: string, limit: number, signal: AbortSignal): Promise<Uint8Array> {
-    async function ask(within: AbortSignal): Promise<Uint8Array> {
-      const response = await agent.request({
-        origin: base.origin,
-        path: `${base.pathname}${path}`,
-        method: 'GET',
-        headers: { authorization: `Bearer ${token}`, accept: 'application/json', 'user-agent': userAgent },
-        signal: within,
-      });
-      status = response.statusCode;
-      if (status !== 200) {
-        await response.body.dump({ limit: 64 * 1024 }).catch(() => {});
-        throw statusFailure(route, response);
-      }
-      return await readBody(response, limit, route);
-    }
-
-    let status = 0;
-    return bounded(async () => {
-      const start = clock.monotonic();
-      try {
-        return await withDeadline(clock, timeouts.whole, signal, ask);
-      } catch (error) {
-        if (error instanceof Failure) throw error;
-        throw new Failure(
-          'ConnectUnavailable',
-          `Connect could not be asked (${transportCode(error) ?? 'no answer'}); check OP_CONNECT_HOST and the network`,
-        );
-      } finally {
-        onRequest?.(route, status, clock.monotonic() - start);
-      }
-    });
+  function vaultGate(vaultId: string): Gate {
+    const known = vaultGates.get(vaultId);
+    if (known !== undefined) return known;
+    const made = createGate({ clock, judge: judgeForVault, onTurn: (outage) => onOutage?.(outage, vaultId) });
+    vaultGates.set(vaultId, made);
+    return made;
   }
 
-  async function getJson<S extends z.ZodType>(
-    route: ConnectRoute,
-    path: string,
-    limit: number,
-    schema: S,
-    signal: AbortSignal,
-  ): Promise<z.output<S>> {
-    const bytes = await get(route, path, limit, signal);
-    const result = schema.safeParse(parseJson(bytes, route));
-    if (result.success) return result.data;
-    const [issue] = result.error.issues;
-    throw protocolFailure(route, `unexpected ${issue === undefined ? 'shape' : `value at ${safePath(issue.path)}`}`);
+  /** A connection that was kept may be closed just when it is used again: that is worth a second attempt, at once. */
+  async function send(request: Dispatcher.RequestOptions): Promise<Dispatcher.ResponseData> {
+    try {
+      return await agent.request(request);
+    } catch (error) {
+      if (!staleConnectionCodes.has(transportCode(error) ?? '')) throw error;
+      return await agent.request(request);
+    }
+  }
+
+  async function ask(route: ConnectRoute, path: string, limit: number, signal: AbortSignal): Promise<Uint8Array> {
+    const start = clock.monotonic();
+    let status = 0;
+    try {
+      return await withDeadline(clock, timeouts.whole, signal, async (within) => {
+        const response = await send({
+          origin: base.origin,
+          path: `${base.pathname}${path}`,
+          method: 'GET',
+          headers: { authorization: `Bearer ${token}`, accept: 'application/json', 'user-agent': userAgent },
+          signal: within,
+        });
+        status = response.statusCode;
+        if (status === 200) return await readBody(response, limit, route);
+        await response.body.dump({ limit: 64 * 1024 }).catch(() => {});
+        throw statusFailure(route, response, clock.now());
+      });
+    } catch (error) {
+      if (error instanceof Failure || signal.aborted) throw error;
+      throw transportFailure(transportCode(error) ?? 'no answer', status === 0);
+    } finally {
+      onRequest?.(route, status, clock.monotonic() - start);
+    }
+  }
+
+  /** The gates are looked at last: what waited for its turn while one was shut is not sent. */
+  function get<T>({ route, path, limit, vaultId }: Question, signal: AbortSignal, read: (body: Uint8Array) => T): Promise<T> {
+    const throughGate = (): Promise<T> => gate.pass(async () => read(await ask(route, path, limit, signal)));
+    return bounded(() => (vaultId === undefined ? throughGate() : vaultGate(vaultId).pass(throughGate)));
+  }
+
+  function getJson<S extends z.ZodType>(question: Question, schema: S, signal: AbortSignal): Promise<z.output<S>> {
+    return get(question, signal, (body) => {
+      const result = schema.safeParse(parseJson(body, question.route));
+      if (result.success) return result.data;
+      const [issue] = result.error.issues;
+      throw protocolFailure(question.route, `unexpected ${issue === undefined ? 'shape' : `value at ${safePath(issue.path)}`}`);
+    });
   }
 
   return {
     async listVaults(signal) {
-      const vaults = await getJson('/v1/vaults', 'v1/vaults', limits.listing, vaultListSchema, signal);
+      const question = { route: '/v1/vaults', path: 'v1/vaults', limit: limits.listing } as const;
+      const vaults = await getJson(question, vaultListSchema, signal);
       return vaults.map(({ id, name, contentVersion, createdAt }) => ({ id, name, contentVersion, createdAt: toTime(createdAt) }));
     },
     async listItems(vaultId, signal) {
-      const route = '/v1/vaults/{vault}/items';
-      const items = await getJson(route, `v1/vaults/${checkedId(vaultId)}/items`, limits.listing, itemSummaryListSchema, signal);
-      return items.map(({ id, title, version, createdAt, state }) => ({
-        id,
-        title,
-        version,
-        createdAt: toTime(createdAt),
-        gone: isGone(state),
-      }));
+      const path = `v1/vaults/${checkedId(vaultId)}/items`;
+      const question = { route: '/v1/vaults/{vault}/items', path, limit: limits.listing, vaultId } as const;
+      const items = await getJson(question, itemSummaryListSchema, signal);
+      return items
+        .filter(({ state }) => !isGone(state))
+        .map(({ id, title, version, createdAt, tags }) => ({ id, title, version, createdAt: toTime(createdAt), frozen: isFrozen(tags) }));
     },
     async getItem(vaultId, itemId, signal) {
-      const route = '/v1/vaults/{vault}/items/{item}';
-      const wire = await getJson(route, `v1/vaults/${checkedId(vaultId)}/items/${checkedId(itemId)}`, limits.item, itemSchema, signal);
+      const path = `v1/vaults/${checkedId(vaultId)}/items/${checkedId(itemId)}`;
+      const question = { route: '/v1/vaults/{vault}/items/{item}', path, limit: limits.item, vaultId } as const;
+      const wire = await getJson(question, itemSchema, signal);
       if (isGone(wire.state))
         throw new Failure('ItemNotFound', 'the item is archived or deleted; restore it in 1Password, or change spec.itemPath');
       return toItem(wire);
@@ -132,7 +171,11 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
       const route = '/v1/vaults/{vault}/items/{item}/files/{file}/content';
       if (!connectIdPattern.test(file.id)) throw protocolFailure(route, 'the item names a file without an id');
       const path = `v1/vaults/${checkedId(vaultId)}/items/${checkedId(itemId)}/files/${file.id}/content`;
-      return SecretValue.fromBytes(await get(route, path, limits.file, signal));
+      return get({ route, path, limit: limits.file, vaultId }, signal, (bytes) => SecretValue.fromBytes(bytes));
+    },
+    outage: (vaultId) => gate.outage ?? (vaultId === undefined ? undefined : vaultGates.get(vaultId)?.outage),
+    get probeIn() {
+      return gate.probeIn;
     },
     close: () => agent.destroy(),
   };
@@ -153,11 +196,16 @@ function isGone(state: string | undefined): boolean {
   return state === 'ARCHIVED' || state === 'DELETED';
 }
 
-function toItem({ id, vault, version, urls, fields, files }: WireItem): Item {
+function isFrozen(tags: readonly string[]): boolean {
+  return tags.includes(freezingTag);
+}
+
+function toItem({ id, vault, version, tags, urls, fields, files }: WireItem): Item {
   return {
     id,
     vaultId: vault.id,
     version,
+    frozen: isFrozen(tags),
     urls: urls.map(({ label, primary, href }) => ({ label: label ?? '', primary: primary ?? false, value: SecretValue.fromText(href) })),
     fields: fields.map(({ label, type, value }) => ({ label: label ?? '', type, value: SecretValue.fromText(value ?? '') })),
     files: files.map((file) => ({ id: file.id, name: file.name, size: file.size })),
@@ -199,7 +247,8 @@ function parseJson(bytes: Uint8Array, route: ConnectRoute): unknown {
 }
 
 function protocolFailure(route: ConnectRoute, what: string): Failure {
-  return new Failure(
+  return new ConnectFailure(
+    'suspect',
     'ConnectProtocolError',
     `Connect's answer to ${route} cannot be read: ${what}; check that OP_CONNECT_HOST is a Connect server`,
   );
@@ -210,10 +259,23 @@ function safePath(path: readonly PropertyKey[]): string {
   return path.map(String).join('.') || 'the top';
 }
 
-function statusFailure(route: ConnectRoute, { statusCode, headers }: Dispatcher.ResponseData): Failure {
+const staleConnectionCodes = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
+const timeoutCodes = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'DEADLINE_EXCEEDED']);
+
+/** One slow or broken answer may be a matter of one item; a connection that cannot be made is a matter of all. */
+function transportFailure(code: string, unanswered: boolean): ConnectFailure {
+  const cure = /CERT|SIGNED|SIGNATURE/.test(code)
+    ? "check Connect's certificate, and name the file of its CA in SSL_CERT_FILE"
+    : 'check OP_CONNECT_HOST, the network and its policies';
+  const verdict = unanswered && !timeoutCodes.has(code) ? 'shuts' : 'suspect';
+  return new ConnectFailure(verdict, 'ConnectUnavailable', `Connect could not be asked (${code}); ${cure}`);
+}
+
+function statusFailure(route: ConnectRoute, { statusCode, headers }: Dispatcher.ResponseData, now: number): Failure {
   switch (statusCode) {
     case 401:
-      return new Failure(
+      return new ConnectFailure(
+        'shuts',
         'ConnectUnauthorized',
         'Connect refuses the token (401); check OP_CONNECT_TOKEN, and whether the token was revoked',
       );
@@ -222,17 +284,22 @@ function statusFailure(route: ConnectRoute, { statusCode, headers }: Dispatcher.
     case 404:
       return notFound(route);
     default: {
-      const retryAfter = askedDelay(headers['retry-after']);
-      if (statusCode === 429 || statusCode >= 500) {
-        return new Failure(
-          'ConnectUnavailable',
-          `Connect cannot answer now (${statusCode}); see the logs of Connect if it stays so`,
-          retryAfter,
-        );
-      }
-      return protocolFailure(route, `unexpected status ${statusCode}`);
+      if (statusCode !== 429 && statusCode < 500) return protocolFailure(route, `unexpected status ${statusCode}`);
+      const retryAfter = askedDelay(headers['retry-after'], now);
+      const asksAll = statusCode === 429 || retryAfter !== undefined;
+      const message = `Connect cannot answer now (${statusCode}); see the logs of Connect if it stays so`;
+      return new ConnectFailure(asksAll ? 'shuts' : 'suspect', 'ConnectUnavailable', message, retryAfter);
     }
   }
+}
+
+function judgeForAll(failure: Failure): Verdict {
+  return failure instanceof ConnectFailure ? failure.verdict : 'answers';
+}
+
+function judgeForVault({ reason }: Failure): Verdict {
+  if (reason === 'ConnectForbidden' || reason === 'VaultNotFound') return 'shuts';
+  return reason === 'ItemNotFound' ? 'answers' : 'unknown';
 }
 
 function notFound(route: ConnectRoute): Failure {

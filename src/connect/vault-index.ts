@@ -1,17 +1,28 @@
 import { Failure } from '../api/reasons.ts';
 import type { ItemSummary, Vault } from '../domain/item.ts';
 import type { ItemPath } from '../domain/item-path.ts';
+import { similarTitles } from '../domain/similar-titles.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { createSingleFlight } from '../runtime/single-flight.ts';
 import type { ConnectClient } from './client.ts';
 import { connectIdPattern } from './schema.ts';
 
-/** Where an item is, and the version Connect last listed for it. */
+/** Where an item is, and what Connect's listings say of it. */
 export interface ItemLocation {
   readonly vaultId: string;
   readonly itemId: string;
-  /** Undefined when the item is in no listing. */
-  readonly version: number | undefined;
+  /** What the last listing says; undefined when the item is not in it. */
+  readonly listed: ListedItem | undefined;
+  /** In how many of the last two listings the item was not. */
+  readonly absences: 0 | 1 | 2;
+}
+
+export interface ListedItem {
+  readonly version: number;
+  /** It carries the freezing tag. */
+  readonly frozen: boolean;
+  /** Between the first and the last of the listings that all gave this version, in milliseconds. */
+  readonly unchangedFor: number;
 }
 
 /**
@@ -26,12 +37,14 @@ export interface VaultIndex {
    * more with fresh listings. @throws Failure `VaultNotFound`, `ItemNotFound`, or what kept Connect from answering
    */
   resolve(path: ItemPath, signal: AbortSignal): Promise<ItemLocation>;
-  /** The listed version of an item; undefined when it is gone, or its vault has not been listed. */
-  version(vaultId: string, itemId: string): number | undefined;
+  /** What is known of an item whose ids are known. @throws Failure what kept Connect from answering */
+  locate(vaultId: string, itemId: string, signal: AbortSignal): Promise<ItemLocation>;
+  /** The same from what has been listed already, without asking; undefined when the item is in no listing. */
+  listed(vaultId: string, itemId: string): ListedItem | undefined;
 }
 
 export interface VaultIndexOptions {
-  readonly client: ConnectClient;
+  readonly client: Pick<ConnectClient, 'listVaults' | 'listItems' | 'outage'>;
   readonly clock: Clock;
   /** A vault or item came, went, moved or was renamed since it was last listed. */
   readonly onChange: () => void;
@@ -43,15 +56,27 @@ export interface VaultIndexOptions {
   readonly freshness?: number;
 }
 
+interface IndexedItem extends ItemSummary {
+  /** When the first of the listings was made that all give this version. */
+  readonly since: number;
+}
+
 interface IndexedVault {
   vault: Vault;
-  items: ReadonlyMap<string, ItemSummary> | undefined;
+  /** Somebody asked for an item of it: from then on it is listed whenever that is due. */
+  wanted: boolean;
+  items: ReadonlyMap<string, IndexedItem> | undefined;
   /** Titles to ids; built when first asked for. */
   titles: ReadonlyMap<string, string> | undefined;
+  /** Items that were in the last listing but one and not in the last. */
+  missedOnce: ReadonlySet<string>;
+  listings: number;
   listedAt: number;
   /** The vault's `contentVersion` when the listing was asked for: a failed listing so stays due. */
   listedVersion: number | undefined;
   settlesAt: number;
+  /** One more listing decides whether an item is gone. */
+  inDoubt: boolean;
 }
 
 export function createVaultIndex(options: VaultIndexOptions): VaultIndex {
@@ -63,22 +88,15 @@ export function createVaultIndex(options: VaultIndexOptions): VaultIndex {
 
   function refresh(signal: AbortSignal): Promise<void> {
     return refreshes('', async () => {
-      const listed = await client.listVaults(signal);
+      const reached = await client.listVaults(signal);
       const now = clock.monotonic();
       const gone = new Set(vaults.keys());
       let changed = false;
-      for (const vault of listed) {
+      for (const vault of reached) {
         gone.delete(vault.id);
         const known = vaults.get(vault.id);
         if (known === undefined) {
-          vaults.set(vault.id, {
-            vault,
-            items: undefined,
-            titles: undefined,
-            listedAt: Number.NEGATIVE_INFINITY,
-            listedVersion: undefined,
-            settlesAt: Number.NEGATIVE_INFINITY,
-          });
+          vaults.set(vault.id, unlisted(vault));
           changed = true;
           continue;
         }
@@ -87,7 +105,7 @@ export function createVaultIndex(options: VaultIndexOptions): VaultIndex {
         known.vault = vault;
       }
       for (const id of gone) vaults.delete(id);
-      const due = [...vaults.values()].filter((known) => known.items !== undefined && isDue(known, now));
+      const due = [...vaults.values()].filter((known) => known.wanted && (isDue(known, now) || client.outage(known.vault.id)));
       const outcomes = await Promise.allSettled(due.map((known) => list(known, signal)));
       // Said even when a listing failed: the next refresh no longer knows that these vaults came or went.
       if (changed || gone.size > 0) onChange();
@@ -97,22 +115,33 @@ export function createVaultIndex(options: VaultIndexOptions): VaultIndex {
     });
   }
 
-  function isDue({ vault, listedVersion, settlesAt, listedAt }: IndexedVault, now: number): boolean {
-    return vault.contentVersion !== listedVersion || now < settlesAt || now - listedAt >= fullListingInterval;
+  function isDue({ vault, listedVersion, settlesAt, listedAt, inDoubt }: IndexedVault, now: number): boolean {
+    return vault.contentVersion !== listedVersion || now < settlesAt || now - listedAt >= fullListingInterval || inDoubt;
   }
 
   function list(known: IndexedVault, signal: AbortSignal): Promise<void> {
     return listings(known.vault.id, async () => {
       const listedVersion = known.vault.contentVersion;
-      const items = new Map((await client.listItems(known.vault.id, signal)).map((item) => [item.id, item]));
+      const summaries = await client.listItems(known.vault.id, signal);
+      const now = clock.monotonic();
       const before = known.items;
+      const items = new Map(summaries.map((item) => [item.id, { ...item, since: since(before?.get(item.id), item, now) }]));
       known.items = items;
       known.titles = undefined;
-      known.listedAt = clock.monotonic();
+      known.missedOnce = new Set(before?.keys().filter((id) => !items.has(id)));
+      known.listings += 1;
+      known.listedAt = now;
       known.listedVersion = listedVersion;
+      known.inDoubt = false;
       if (before === undefined) return;
-      if (before.size !== items.size || items.values().some((item) => differs(before.get(item.id), item))) onChange();
+      if (known.missedOnce.size > 0 || items.values().some((item) => differs(before.get(item.id), item))) onChange();
     });
+  }
+
+  async function listOnce(known: IndexedVault | undefined, signal: AbortSignal): Promise<void> {
+    if (known === undefined) return;
+    known.wanted = true;
+    if (known.items === undefined) await list(known, signal);
   }
 
   function findVault(name: string): IndexedVault | undefined {
@@ -127,50 +156,94 @@ export function createVaultIndex(options: VaultIndexOptions): VaultIndex {
     return oldest;
   }
 
-  async function listedVault(path: ItemPath, signal: AbortSignal): Promise<IndexedVault | undefined> {
+  async function find(path: ItemPath, signal: AbortSignal): Promise<ItemLocation | undefined> {
     const known = findVault(path.vault);
-    if (known !== undefined && known.items === undefined) await list(known, signal);
-    return known;
+    await listOnce(known, signal);
+    if (known?.items === undefined) return undefined;
+    const itemId = known.items.has(path.item) ? path.item : titlesOf(known).get(path.item);
+    return itemId === undefined ? undefined : locationOf(known.vault.id, itemId);
   }
 
-  async function find(path: ItemPath, signal: AbortSignal): Promise<ItemLocation | undefined> {
-    const known = await listedVault(path, signal);
-    if (known === undefined) return undefined;
-    const item = known.items?.get(path.item) ?? known.items?.get(titlesOf(known).get(path.item) ?? '');
-    return item === undefined || item.gone ? undefined : { vaultId: known.vault.id, itemId: item.id, version: item.version };
+  function locationOf(vaultId: string, itemId: string): ItemLocation {
+    return { vaultId, itemId, listed: listed(vaultId, itemId), absences: absencesOf(vaults.get(vaultId), itemId) };
+  }
+
+  function listed(vaultId: string, itemId: string): ListedItem | undefined {
+    const known = vaults.get(vaultId);
+    const item = known?.items?.get(itemId);
+    return item && known && { version: item.version, frozen: item.frozen, unchangedFor: known.listedAt - item.since };
+  }
+
+  /** A miss proves nothing while the index is not fresh: an item made a moment ago is not in it. */
+  function refreshUnlessFresh(signal: AbortSignal): Promise<void> {
+    return clock.monotonic() - refreshedAt < freshness ? Promise.resolve() : refresh(signal);
   }
 
   return {
     refresh,
+    listed,
+    async locate(vaultId, itemId, signal) {
+      if (!vaults.has(vaultId)) await refreshUnlessFresh(signal);
+      const known = vaults.get(vaultId);
+      await listOnce(known, signal);
+      const location = locationOf(vaultId, itemId);
+      if (known !== undefined && location.absences === 1) known.inDoubt = true;
+      return location;
+    },
     async resolve(path, signal) {
       if (refreshedAt === Number.NEGATIVE_INFINITY) await refresh(signal);
-      const found = (await find(path, signal)) ?? (await findAfresh(path, signal));
+      let found = await find(path, signal);
+      if (found === undefined) {
+        await refreshUnlessFresh(signal);
+        found = await find(path, signal);
+      }
       if (found !== undefined) return found;
       const known = findVault(path.vault);
       // A vault or item outside the listings may still answer by id, if only to say why it cannot be had.
       if (connectIdPattern.test(path.item) && (known !== undefined || connectIdPattern.test(path.vault))) {
-        return { vaultId: known?.vault.id ?? path.vault, itemId: path.item, version: undefined };
+        return locationOf(known?.vault.id ?? path.vault, path.item);
       }
-      if (known === undefined) {
-        throw new Failure(
-          'VaultNotFound',
-          `vault "${path.vault}" not found among those the token reaches; check spec.itemPath and the token's vaults`,
-        );
-      }
-      throw new Failure('ItemNotFound', `item "${path.item}" not found in vault "${path.vault}"; check spec.itemPath`);
-    },
-    version(vaultId, itemId) {
-      const item = vaults.get(vaultId)?.items?.get(itemId);
-      return item?.gone ? undefined : item?.version;
+      throw notFound(path, known);
     },
   };
 
-  /** A miss proves nothing while the index is not fresh: an item made a moment ago is not in it. */
-  async function findAfresh(path: ItemPath, signal: AbortSignal): Promise<ItemLocation | undefined> {
-    if (clock.monotonic() - refreshedAt < freshness) return undefined;
-    await refresh(signal);
-    return find(path, signal);
+  function notFound({ vault, item }: ItemPath, known: IndexedVault | undefined): Failure {
+    if (known === undefined) {
+      const names = [...vaults.values()].map((other) => other.vault.name);
+      const hint = similar(vault, names);
+      return new Failure(
+        'VaultNotFound',
+        `vault "${vault}" not found among those the token reaches${hint}; check spec.itemPath and the token's vaults`,
+      );
+    }
+    const hint = similar(item, titlesOf(known).keys());
+    return new Failure('ItemNotFound', `item "${item}" not found in vault "${known.vault.name}"${hint}; check spec.itemPath`);
   }
+}
+
+function unlisted(vault: Vault): IndexedVault {
+  return {
+    vault,
+    wanted: false,
+    items: undefined,
+    titles: undefined,
+    missedOnce: new Set(),
+    listings: 0,
+    listedAt: Number.NEGATIVE_INFINITY,
+    listedVersion: undefined,
+    settlesAt: Number.NEGATIVE_INFINITY,
+    inDoubt: false,
+  };
+}
+
+function since(before: IndexedItem | undefined, { version }: ItemSummary, now: number): number {
+  return before?.version === version ? before.since : now;
+}
+
+/** A vault that the token does not reach was not listed however often that was tried: its items are as absent as can be. */
+function absencesOf(known: IndexedVault | undefined, itemId: string): 0 | 1 | 2 {
+  if (known?.items?.has(itemId)) return 0;
+  return known?.missedOnce.has(itemId) || known?.listings === 1 ? 1 : 2;
 }
 
 /** A vault that is no longer in the token's reach keeps nobody else from being synced; its own resources say so when they are fetched. */
@@ -179,7 +252,7 @@ function concernsOneVault(error: unknown): boolean {
 }
 
 function differs(before: ItemSummary | undefined, after: ItemSummary): boolean {
-  return before === undefined || before.version !== after.version || before.title !== after.title || before.gone !== after.gone;
+  return before === undefined || before.version !== after.version || before.title !== after.title || before.frozen !== after.frozen;
 }
 
 /** Titles to ids: of several items with one title the oldest. */
@@ -188,8 +261,14 @@ function titlesOf(known: IndexedVault): ReadonlyMap<string, string> {
   const oldest = new Map<string, ItemSummary>();
   for (const item of known.items?.values() ?? []) {
     const other = oldest.get(item.title);
-    if (!item.gone && (other === undefined || item.createdAt < other.createdAt)) oldest.set(item.title, item);
+    if (other === undefined || item.createdAt < other.createdAt) oldest.set(item.title, item);
   }
   known.titles = new Map([...oldest].map(([title, { id }]) => [title, id]));
   return known.titles;
+}
+
+/** ` (2 similar: "a", "b")`, or nothing. */
+function similar(wanted: string, titles: Iterable<string>): string {
+  const found = similarTitles(wanted, titles);
+  return found.length === 0 ? '' : ` (${found.length} similar: ${found.map((title) => `"${title}"`).join(', ')})`;
 }

@@ -5,6 +5,7 @@ import type { ConsumedSecret } from '../domain/restart-plan.ts';
 import { latestRevision, recordedRevisions } from '../domain/revisions.ts';
 import type { ManagedSecret, Namespace, Workload } from '../kube/objects.ts';
 import type { Store } from '../kube/store.ts';
+import { createStoreIndex } from '../kube/store-index.ts';
 
 export interface ConsumersOptions {
   readonly workloads: Store<Workload>;
@@ -25,20 +26,7 @@ export interface Consumers {
 }
 
 export function createConsumers({ workloads, secrets, namespaces, autoRestart }: ConsumersOptions): Consumers {
-  const bySecret = new Map<string, Set<string>>();
-
-  workloads.onChange((key, before, after) => {
-    for (const secretKey of secretKeys(before)) {
-      const keys = bySecret.get(secretKey);
-      keys?.delete(key);
-      if (keys?.size === 0) bySecret.delete(secretKey);
-    }
-    for (const secretKey of secretKeys(after)) {
-      const keys = bySecret.get(secretKey);
-      if (keys === undefined) bySecret.set(secretKey, new Set([key]));
-      else keys.add(key);
-    }
-  });
+  const bySecret = createStoreIndex(workloads, secretKeys);
 
   function optedIn(secret: ManagedSecret, workload: Workload): boolean {
     const namespace = namespaces.get(objectKey({ namespace: '', name: workload.namespace }));
@@ -47,7 +35,7 @@ export function createConsumers({ workloads, secrets, namespaces, autoRestart }:
   }
 
   return {
-    of: (secretKey) => [...(bySecret.get(secretKey) ?? [])].map((key) => workloads.get(key)).filter((workload) => workload !== undefined),
+    of: bySecret,
     secretsOf: (workload) =>
       workload.secrets.map((name) => {
         const secret = secrets.get(objectKey({ namespace: workload.namespace, name }));
@@ -63,6 +51,6 @@ export function secretRevision(secret: ManagedSecret): number {
   return latestRevision(recordedRevisions(secret));
 }
 
-function secretKeys(workload: Workload | undefined): string[] {
-  return (workload?.secrets ?? []).map((name) => objectKey({ namespace: workload?.namespace ?? '', name }));
+function secretKeys({ namespace, secrets }: Workload): string[] {
+  return secrets.map((name) => objectKey({ namespace, name }));
 }

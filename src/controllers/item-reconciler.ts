@@ -1,127 +1,125 @@
-import { fieldManager, legacyFinalizer, managedLabel } from '../api/names.ts';
-import { Failure } from '../api/reasons.ts';
-import type { ItemLocation } from '../connect/vault-index.ts';
-import type { Readiness } from '../domain/conditions.ts';
-import { objectKey } from '../domain/object.ts';
-import { recordedRevisions } from '../domain/revisions.ts';
-import { checkType, hasCopiedMetadata, planSecret } from '../domain/secret-plan.ts';
+import { fieldManager, freezingTag, legacyFinalizer } from '../api/names.ts';
+import { Failure, isConnectReason, type Reason } from '../api/reasons.ts';
+import { type Readiness, readyCondition } from '../domain/conditions.ts';
+import { copiedMetadata } from '../domain/copied-metadata.ts';
+import type { SecretClaim } from '../domain/secret-plan.ts';
 import type { KubeClient } from '../kube/client.ts';
-import { type ManagedSecret, type OnePasswordItem, onePasswordItems, ownerReference } from '../kube/objects.ts';
+import { type OnePasswordItem, onePasswordItems, ownerReference } from '../kube/objects.ts';
 import { objectPath } from '../kube/resource.ts';
-import { createSecret, readSecret, replaceSecret } from '../kube/secret-api.ts';
 import type { Store } from '../kube/store.ts';
-import { done, type Outcome, retry } from '../runtime/controller.ts';
-import type { FetchedItem, ItemSource } from './item-source.ts';
-import { type Applied, writeStatus } from './item-status.ts';
+import type { Clock } from '../runtime/clock.ts';
+import { done, type Outcome, requeue, retry } from '../runtime/controller.ts';
+import { type Contention, contendedPause } from './contention.ts';
+import type { ItemSource } from './item-source.ts';
+import type { ItemStatuses } from './item-status.ts';
+import type { SecretSync, SyncResult } from './secret-sync.ts';
 
 export interface ItemReconcilerOptions {
   readonly items: Store<OnePasswordItem>;
-  readonly secrets: Store<ManagedSecret>;
   readonly kube: KubeClient;
-  readonly source: ItemSource;
-  /** Makes every consumer of a Secret say what its pods know, before the data change. */
-  readonly adoptConsumers: (before: ManagedSecret, signal: AbortSignal) => Promise<void>;
+  readonly clock: Clock;
+  readonly source: Pick<ItemSource, 'outage'>;
+  readonly sync: SecretSync;
+  readonly statuses: ItemStatuses;
+  readonly contention: Contention;
   readonly enableAnnotations: boolean;
-  /** A Secret was written for a resource, with the values of a version of its item. */
-  readonly onWrite?: (resource: OnePasswordItem, write: 'created' | 'updated', version: number) => void;
+  /** A resource in sync says nothing of an outage that is younger than this, in milliseconds. */
+  readonly outageGrace: number;
+  readonly onSynced: (resource: OnePasswordItem, result: Synced) => void;
 }
 
-/** Keeps the Secret of a `OnePasswordItem` equal to its item: observe, plan, act, report. */
-export function createItemReconciler(options: ItemReconcilerOptions): (key: string, signal: AbortSignal) => Promise<Outcome> {
-  const { items, secrets, kube, source, adoptConsumers, enableAnnotations, onWrite } = options;
+export type Synced = Extract<SyncResult, { state: 'synced' }>;
 
-  return async (key, signal) => {
-    const resource = items.get(key);
-    if (resource === undefined) return done;
-    if (resource.legacyFinalizers !== undefined) await removeLegacyFinalizer(resource, signal);
-    if (resource.deleting) return done;
-    try {
-      return await synchronise(resource, signal);
-    } catch (error) {
-      if (!(error instanceof Failure)) throw error;
-      await report(resource, { ready: false, reason: error.reason, message: error.message }, signal);
-      return retry(error.retryAfter);
-    }
+export interface ItemReconciler {
+  /** Keeps the Secret of a `OnePasswordItem` equal to its item: observe, plan, act, report. */
+  readonly reconcile: (key: string, signal: AbortSignal) => Promise<Outcome>;
+  /** True for a resource that said so when an outage kept it from being in sync: it has to take that back. */
+  readonly toldOfOutage: (key: string) => boolean;
+  readonly forget: (key: string) => void;
+}
+
+export function createItemReconciler(options: ItemReconcilerOptions): ItemReconciler {
+  const { items, kube, clock, source, sync, statuses, contention, enableAnnotations, outageGrace, onSynced } = options;
+  /** Resources that are in sync and say that they cannot be kept so, with what they said before. */
+  const interrupted = new Map<string, Readiness>();
+
+  return {
+    async reconcile(key, signal) {
+      const resource = items.get(key);
+      if (resource === undefined) return done;
+      const pause = contention.pauseBeforeAttempt(key);
+      if (pause > 0) return requeue(pause);
+      if (resource.legacyFinalizers !== undefined) await removeLegacyFinalizer(resource, signal);
+      return resource.deleting ? done : await synchronise(key, resource, signal);
+    },
+    toldOfOutage: (key) => interrupted.has(key),
+    forget: (key) => void interrupted.delete(key),
   };
 
-  async function synchronise(resource: OnePasswordItem, signal: AbortSignal): Promise<Outcome> {
-    checkType(resource);
-    const settled = isSettled(resource);
-    const location = await source.locate(resource, signal).catch((error: unknown) => {
-      if (settled && isOutage(error)) return undefined;
-      throw error;
-    });
-    // While Connect cannot be asked, what was in sync is taken to be so still.
-    if (location === undefined) return retry();
-    if (settled && isListed(resource, location)) return done;
-    const item = await source.fetch(resource, location, signal);
-    const behind = isBehind(resource, location, item);
-    // An old value is no news for a Secret, but better than none.
-    if (behind && secrets.get(objectKey(resource)) !== undefined) return retry();
-
-    const secret = (await create(resource, item, signal)) ?? (await update(resource, item, signal));
-    // Deleted between the two: the next attempt creates it.
-    if (secret === undefined) return retry();
-    await report(resource, { ready: true, reason: 'Synced', message: describe(item) }, signal, {
-      item: { path: resource.itemPath ?? '', vaultId: item.vaultId, id: item.id, version: item.version },
-      secret: { name: secret.name, resourceVersion: secret.resourceVersion, revisions: recordedRevisions(secret) },
-    });
-    return behind ? retry() : done;
+  async function synchronise(key: string, resource: OnePasswordItem, signal: AbortSignal): Promise<Outcome> {
+    const claim = claimOf(resource);
+    const trusted = isTrusted(key, resource);
+    if (trusted && source.outage(claim) !== undefined && sync.isUnchanged(claim)) return await tellOutage(key, resource, claim, signal);
+    try {
+      const result = await sync.run(claim, trusted, signal);
+      return await tellResult(key, resource, result, signal);
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      // While Connect cannot be asked, what was in sync is taken to be so still.
+      const doubted = trusted && isConnectReason(error.reason) && sync.isUnchanged(claim);
+      if (!doubted) {
+        interrupted.delete(key);
+        await statuses.report(resource, { ready: false, reason: error.reason, message: error.message }, undefined, signal);
+      }
+      return nextAttempt(error, source.outage(claim) !== undefined);
+    }
   }
 
-  /** True when the status says that the Secret is equal to the item, and nobody has touched resource or Secret since. */
-  function isSettled(resource: OnePasswordItem): boolean {
-    const { conditions = [], item, secret: written, observedGeneration } = resource.status;
-    const secret = secrets.get(objectKey(resource));
-    return (
-      item?.path === resource.itemPath &&
-      observedGeneration === resource.generation &&
-      conditions.some(({ type, status }) => type === 'Ready' && status === 'True') &&
-      secret !== undefined &&
-      secret.resourceVersion === written?.resourceVersion &&
-      hasCopiedMetadata(resource, secret, enableAnnotations)
-    );
+  function claimOf(resource: OnePasswordItem): SecretClaim {
+    const { namespace, name, type, itemPath, labels, annotations } = resource;
+    const { item, secret } = statuses.of(resource);
+    return {
+      namespace,
+      name,
+      owner: ownerReference(resource),
+      type,
+      itemPath,
+      copied: copiedMetadata(labels, annotations, enableAnnotations),
+      record: { ...(item && { item }), ...(secret && { secret }) },
+    };
   }
 
-  /** Undefined when there is a Secret of that name already, ours or not. */
-  async function create(resource: OnePasswordItem, item: FetchedItem, signal: AbortSignal): Promise<ManagedSecret | undefined> {
-    if (secrets.get(objectKey(resource)) !== undefined) return undefined;
-    const plan = planSecret(resource, item, undefined, planOptions(resource));
-    if (plan.action === 'none') return undefined;
-    const created = await createSecret(kube, resource, plan.content, signal);
-    if (created !== undefined) onWrite?.(resource, 'created', item.version);
-    return stored(created);
+  /** True when the status speaks of the resource as it is now, and says that the Secret was equal to the item. */
+  function isTrusted(key: string, resource: OnePasswordItem): boolean {
+    const { conditions, observedGeneration } = statuses.of(resource);
+    return observedGeneration === resource.generation && (readyCondition(conditions)?.status === 'True' || interrupted.has(key));
   }
 
-  /** Undefined when there is no Secret. */
-  async function update(resource: OnePasswordItem, item: FetchedItem, signal: AbortSignal): Promise<ManagedSecret | undefined> {
-    const existing = await readSecret(kube, resource, signal);
-    if (existing === undefined) return undefined;
-    const plan = planSecret(resource, item, existing, planOptions(resource));
-    if (plan.action === 'none') return stored(existing);
-    // Only before a rotation: adopted at another time, a consumer that is about to roll for the last one would not.
-    if (plan.rotates) await adoptConsumers(existing, signal);
-    const updated = await replaceSecret(kube, existing, plan.content, signal);
-    onWrite?.(resource, 'updated', item.version);
-    return stored(updated);
+  async function tellOutage(key: string, resource: OnePasswordItem, claim: SecretClaim, signal: AbortSignal): Promise<Outcome> {
+    const outage = source.outage(claim);
+    // Whoever shut the gate comes back to this when the time is up, and when it is over.
+    if (outage === undefined || clock.monotonic() - outage.since < outageGrace) return done;
+    const said = readyCondition(statuses.of(resource).conditions);
+    if (!interrupted.has(key)) {
+      interrupted.set(key, { ready: true, reason: (said?.reason ?? 'Synced') as Reason, message: said?.message ?? '' });
+    }
+    const { reason, message } = outage.failure;
+    await statuses.report(resource, { ready: false, reason, message: `${message}; the Secret stays as it was` }, undefined, signal);
+    return done;
   }
 
-  function planOptions(resource: OnePasswordItem): Parameters<typeof planSecret>[3] {
-    return { owner: ownerReference(resource), enableAnnotations, now: kube.serverTime() };
-  }
-
-  /** Puts what was read or written into the store, without the values, so that a lagging watch cannot make us act twice. */
-  function stored(secret: ManagedSecret | undefined): ManagedSecret | undefined {
-    if (secret?.labels[managedLabel] === undefined) return secret;
-    const { namespace, name, uid, resourceVersion, labels, annotations, ownerReferences } = secret;
-    const managed = { namespace, name, uid, resourceVersion, labels, annotations, ownerReferences };
-    secrets.put(managed);
-    return managed;
-  }
-
-  async function report(resource: OnePasswordItem, readiness: Readiness, signal: AbortSignal, applied?: Applied): Promise<void> {
-    const updated = await writeStatus(kube, resource, readiness, applied, signal);
-    if (updated !== undefined) items.put(updated);
+  async function tellResult(key: string, resource: OnePasswordItem, result: SyncResult, signal: AbortSignal): Promise<Outcome> {
+    const before = interrupted.get(key);
+    interrupted.delete(key);
+    if (result.state === 'unchanged') {
+      if (before !== undefined) await statuses.report(resource, before, undefined, signal);
+      return result.next;
+    }
+    if (result.undone) contention.undone(key);
+    const contended = contention.isContended(key);
+    await statuses.report(resource, contended ? anotherOperator : readinessOf(result), result.record, signal);
+    onSynced(resource, result);
+    return contended ? requeue(contendedPause) : result.next;
   }
 
   async function removeLegacyFinalizer(resource: OnePasswordItem, signal: AbortSignal): Promise<void> {
@@ -136,24 +134,26 @@ export function createItemReconciler(options: ItemReconcilerOptions): (key: stri
   }
 }
 
-/** True when the status names the listed item, in its listed version. */
-function isListed({ status: { item } }: OnePasswordItem, { vaultId, itemId, version }: ItemLocation): boolean {
-  return item !== undefined && version !== undefined && item.id === itemId && item.vaultId === vaultId && item.version >= version;
+/** What is said of a Secret that somebody else writes too. */
+export const anotherOperator: Readiness = {
+  ready: false,
+  reason: 'AnotherOperatorActive',
+  message:
+    'something keeps undoing what Keyturn writes here, most likely another operator for these resources: scale it to zero. Until then there is one attempt a minute',
+};
+
+/** When a failure is worth another attempt: what waits for a change that we see is taken up by that change. */
+export function nextAttempt({ reason, retryAfter }: Failure, outage: boolean): Outcome {
+  if (isConnectReason(reason)) return outage ? done : retry(retryAfter);
+  return retryAfter === undefined ? done : requeue(retryAfter);
 }
 
-/** True for a failure that concerns Connect as a whole: it says nothing about the item. */
-function isOutage(error: unknown): boolean {
-  return error instanceof Failure && ['ConnectUnauthorized', 'ConnectUnavailable', 'ConnectProtocolError'].includes(error.reason);
-}
-
-/** Replicas of Connect differ for a while: a version older than the listed or the applied one is no news. */
-function isBehind(resource: OnePasswordItem, { version }: ItemLocation, item: FetchedItem): boolean {
-  const applied = resource.status.item;
-  const sameItem = applied?.id === item.id && applied.path === resource.itemPath;
-  return item.version < (version ?? 0) || (sameItem && item.version < applied.version);
-}
-
-function describe({ version, data, collisions }: FetchedItem): string {
+function readinessOf({ record, keys, collisions, frozenAt }: Synced): Readiness {
+  const { version } = record.item;
+  if (frozenAt !== undefined) {
+    const message = `the tag ${freezingTag} keeps the Secret as it is: it has the values of version ${version}, the item is at version ${frozenAt}`;
+    return { ready: true, reason: 'ItemFrozen', message };
+  }
   const note = collisions.length === 0 ? '' : `; several fields want the same key, the last has it: ${collisions.join(', ')}`;
-  return `version ${version}, ${data.size} ${data.size === 1 ? 'key' : 'keys'}${note}`;
+  return { ready: true, reason: 'Synced', message: `version ${version}, ${keys} ${keys === 1 ? 'key' : 'keys'}${note}` };
 }

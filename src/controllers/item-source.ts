@@ -1,60 +1,105 @@
 import { Failure } from '../api/reasons.ts';
 import type { ConnectClient } from '../connect/client.ts';
-import type { ItemLocation, VaultIndex } from '../connect/vault-index.ts';
+import type { Outage } from '../connect/gate.ts';
+import type { ItemLocation, ListedItem, VaultIndex } from '../connect/vault-index.ts';
 import { itemData, type ItemDataOptions, wantedFiles } from '../domain/item-data.ts';
 import { parseItemPath } from '../domain/item-path.ts';
-import type { Item } from '../domain/item.ts';
-import type { ItemContent } from '../domain/secret-plan.ts';
-import type { OnePasswordItem } from '../kube/objects.ts';
+import { type ItemContent, maxSecretSize, type SecretClaim, tooLarge } from '../domain/secret-plan.ts';
 import { createSingleFlight } from '../runtime/single-flight.ts';
 
-/** An item as it was fetched for a resource. */
+/** An item as it was fetched for a claim. */
 export interface FetchedItem extends ItemContent {
   /** Keys that more than one field wanted. */
   readonly collisions: readonly string[];
 }
 
-/** Finds and fetches the items that resources name. @throws Failure whatever keeps an item from being had */
+/** Finds and fetches the items that claims name. @throws Failure whatever keeps an item from being had */
 export interface ItemSource {
-  locate(resource: OnePasswordItem, signal: AbortSignal): Promise<ItemLocation>;
-  /** Several resources that want one item at a time share one request. */
-  fetch(resource: OnePasswordItem, location: ItemLocation, signal: AbortSignal): Promise<FetchedItem>;
+  locate(claim: SecretClaim, signal: AbortSignal): Promise<ItemLocation>;
+  /** Several claims that want one item at a time share its requests. */
+  fetch(claim: SecretClaim, location: ItemLocation, signal: AbortSignal): Promise<FetchedItem>;
+  /** What was listed last of the item that a claim's Secret holds; nothing is asked. */
+  listed(claim: SecretClaim): ListedItem | undefined;
+  /** Why Connect, or the vault of that item, is not asked at present. */
+  outage(claim: SecretClaim): Outage | undefined;
 }
 
 export interface ItemSourceOptions {
-  readonly connect: ConnectClient;
+  readonly connect: Pick<ConnectClient, 'getItem' | 'getFile' | 'outage'>;
   readonly index: VaultIndex;
   readonly settings: ItemDataOptions;
 }
 
-export function createItemSource({ connect, index, settings }: ItemSourceOptions): ItemSource {
-  const flights = createSingleFlight<Item>();
+/** How soon an item that one listing misses is looked for again, in milliseconds. */
+const doubtDelay = 5_000;
+/** Items known to be gone that are remembered. */
+const maxGone = 10_000;
 
-  async function fetchAt({ vaultId, itemId }: ItemLocation, signal: AbortSignal): Promise<FetchedItem> {
-    const item = await flights(`${vaultId}/${itemId}`, () => connect.getItem(vaultId, itemId, signal));
-    const contents = await Promise.all(
-      [...wantedFiles(item, settings)].map(async ([key, file]) => [key, await connect.getFile(vaultId, itemId, file, signal)] as const),
-    );
-    return { vaultId: item.vaultId, id: item.id, version: item.version, ...itemData(item, new Map(contents), settings) };
+export function createItemSource({ connect, index, settings }: ItemSourceOptions): ItemSource {
+  const flights = createSingleFlight<FetchedItem>();
+  /** Items that answered 404 and are in no listing: they are not asked for again until one has them. */
+  const gone = new Set<string>();
+
+  function fetchAt({ vaultId, itemId }: ItemLocation, signal: AbortSignal): Promise<FetchedItem> {
+    return flights(`${vaultId}/${itemId}`, async () => {
+      const item = await connect.getItem(vaultId, itemId, signal);
+      const files = [...wantedFiles(item, settings)];
+      if (files.reduce((sum, [, { size }]) => sum + size, 0) > maxSecretSize) throw tooLarge();
+      const contents = await Promise.all(
+        files.map(async ([key, file]) => [key, await connect.getFile(vaultId, itemId, file, signal)] as const),
+      );
+      const { version, frozen } = item;
+      return { vaultId: item.vaultId, id: item.id, version, frozen, ...itemData(item, new Map(contents), settings) };
+    });
+  }
+
+  /** True when an item is known to be gone, until a listing has it. */
+  function isGone(location: ItemLocation): boolean {
+    if (location.listed !== undefined) gone.delete(keyOf(location));
+    return gone.has(keyOf(location));
+  }
+
+  /** The ids in the record are good while the path is the one they came from, and the item is there. */
+  async function locate(claim: SecretClaim, signal: AbortSignal): Promise<ItemLocation> {
+    const path = parseItemPath(claim.itemPath);
+    const pin = pinOf(claim);
+    const pinned = pin && (await index.locate(pin.vaultId, pin.id, signal));
+    if (pinned !== undefined && !isGone(pinned)) return pinned;
+    const found = await index.resolve(path, signal);
+    if (isGone(found)) throw itemGone();
+    return found;
   }
 
   return {
-    /** The ids pinned in the status are good while the path is the one they came from. */
-    async locate(resource, signal) {
-      const pin = resource.status.item;
-      const pinned = pin !== undefined && pin.path === resource.itemPath;
-      return index.resolve(pinned ? { vault: pin.vaultId, item: pin.id } : parseItemPath(resource.itemPath), signal);
-    },
-    async fetch(resource, location, signal) {
+    locate,
+    async fetch(claim, location, signal) {
       try {
         return await fetchAt(location, signal);
       } catch (error) {
-        // A pinned item that is gone may have been made anew under the same title.
-        if (!(error instanceof Failure) || error.reason !== 'ItemNotFound' || resource.status.item === undefined) throw error;
-        const found = await index.resolve(parseItemPath(resource.itemPath), signal);
-        if (found.itemId === location.itemId) throw error;
-        return await fetchAt(found, signal);
+        if (!(error instanceof Failure) || error.reason !== 'ItemNotFound') throw error;
+        // A replica of Connect that lags may have told us so: the listings have to agree.
+        if (location.absences < 2) throw new Failure(error.reason, error.message, doubtDelay);
+        if (gone.size < maxGone) gone.add(keyOf(location));
+        return await fetchAt(await locate(claim, signal), signal);
       }
     },
+    listed(claim) {
+      const pin = pinOf(claim);
+      return pin && index.listed(pin.vaultId, pin.id);
+    },
+    outage: (claim) => connect.outage(pinOf(claim)?.vaultId),
   };
+}
+
+/** The ids that the record holds for the claim's present path. */
+function pinOf({ record: { item }, itemPath }: SecretClaim): { readonly vaultId: string; readonly id: string } | undefined {
+  return item?.path === itemPath ? item : undefined;
+}
+
+function keyOf({ vaultId, itemId }: ItemLocation): string {
+  return `${vaultId}/${itemId}`;
+}
+
+function itemGone(): Failure {
+  return new Failure('ItemNotFound', 'the item does not exist any more; check spec.itemPath, or restore the item in 1Password');
 }

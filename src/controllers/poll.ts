@@ -1,47 +1,46 @@
 import { Failure } from '../api/reasons.ts';
+import type { ItemStatus } from '../api/onepassword-item.ts';
+import type { ConnectClient } from '../connect/client.ts';
 import type { VaultIndex } from '../connect/vault-index.ts';
-import { objectKey } from '../domain/object.ts';
-import type { OnePasswordItem } from '../kube/objects.ts';
-import type { Store } from '../kube/store.ts';
 import { type Clock, pause } from '../runtime/clock.ts';
 
 export interface PollOptions {
-  readonly index: VaultIndex;
+  readonly index: Pick<VaultIndex, 'refresh'>;
+  readonly connect: Pick<ConnectClient, 'outage' | 'probeIn'>;
   readonly clock: Clock;
   /** Milliseconds between the starts of two looks. */
   readonly interval: number;
-  /** Connect stopped answering. */
+  /** A look failed. */
   readonly onFailure: (failure: Failure) => void;
-  /** Connect answers again. */
-  readonly onRecovered: () => void;
 }
 
-/** Asks Connect what changed, one look at a time, until `signal` is aborted; no failure ends it. */
-export async function runPoll({ index, clock, interval, onFailure, onRecovered }: PollOptions, signal: AbortSignal): Promise<void> {
-  let failing = false;
+/** How often it is looked whether an outage began between two polls, in milliseconds. */
+const outageCheck = 5_000;
+
+/**
+ * Asks Connect what changed, one look at a time, until `signal` is aborted; no failure ends it. During an outage every look is a probe, made as
+ * soon as one is let through, however long the interval is.
+ */
+export async function runPoll({ index, connect, clock, interval, onFailure }: PollOptions, signal: AbortSignal): Promise<void> {
+  let next = clock.monotonic();
   while (!signal.aborted) {
-    const start = clock.monotonic();
-    try {
-      await index.refresh(signal);
-      if (failing) onRecovered();
-      failing = false;
-    } catch (error) {
-      if (signal.aborted) return;
-      if (!(error instanceof Failure)) throw error;
-      if (!failing) onFailure(error);
-      failing = true;
+    const probe = connect.outage() !== undefined && connect.probeIn === 0;
+    if (probe || clock.monotonic() >= next) {
+      next = clock.monotonic() + interval;
+      try {
+        await index.refresh(signal);
+      } catch (error) {
+        if (signal.aborted) return;
+        if (!(error instanceof Failure)) throw error;
+        onFailure(error);
+      }
     }
-    await pause(clock, Math.max(0, interval - (clock.monotonic() - start)), signal);
+    const wait = next - clock.monotonic();
+    await pause(clock, Math.max(0, Math.min(wait, connect.outage() === undefined ? outageCheck : connect.probeIn)), signal);
   }
 }
 
-/** Keys of the resources that the index says are not what their Secret holds: moved, gone from the listings, or not in sync. */
-export function movedItems(items: Store<OnePasswordItem>, index: VaultIndex): string[] {
-  const moved: string[] = [];
-  for (const resource of items.values()) {
-    const { item, conditions = [] } = resource.status;
-    const ready = conditions.some(({ type, status }) => type === 'Ready' && status === 'True');
-    if (!ready || item === undefined || index.version(item.vaultId, item.id) !== item.version) moved.push(objectKey(resource));
-  }
-  return moved;
+/** True when the index says that an item is not what its Secret holds: it moved, or is gone from the listings. */
+export function isMoved(item: ItemStatus | undefined, index: Pick<VaultIndex, 'listed'>): boolean {
+  return item === undefined || index.listed(item.vaultId, item.id)?.version !== item.version;
 }

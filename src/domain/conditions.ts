@@ -18,7 +18,7 @@ export function withReady(
   generation: number,
   now: number,
 ): readonly Condition[] {
-  const previous = conditions.find(({ type }) => type === 'Ready');
+  const previous = readyCondition(conditions);
   const status = ready ? 'True' : 'False';
   const next: Condition = {
     type: 'Ready',
@@ -33,6 +33,11 @@ export function withReady(
   };
   if (previous !== undefined && sameCondition(previous, next)) return conditions;
   return [...conditions.filter(({ type }) => type !== 'Ready'), next];
+}
+
+/** The condition `Ready`, if there is one. */
+export function readyCondition(conditions: readonly Condition[] = []): Condition | undefined {
+  return conditions.find(({ type }) => type === 'Ready');
 }
 
 function sameCondition(a: Condition, b: Condition): boolean {

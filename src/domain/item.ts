@@ -5,6 +5,8 @@ export interface Item {
   readonly id: string;
   readonly vaultId: string;
   readonly version: number;
+  /** It carries the freezing tag: a Secret made of it keeps its values. */
+  readonly frozen: boolean;
   readonly urls: readonly { readonly label: string; readonly primary: boolean; readonly value: SecretValue }[];
   /** `type` as on the wire, for instance `STRING`, `CONCEALED` or `OTP`. */
   readonly fields: readonly { readonly label: string; readonly type: string; readonly value: SecretValue }[];
@@ -25,8 +27,8 @@ export interface ItemSummary {
   readonly version: number;
   /** Milliseconds since the epoch; 0 when Connect did not say. */
   readonly createdAt: number;
-  /** Archived or deleted: gone for our purposes. */
-  readonly gone: boolean;
+  /** It carries the freezing tag. */
+  readonly frozen: boolean;
 }
 
 export interface Vault {

@@ -7,7 +7,8 @@ export interface SecretIdentity {
   readonly annotations: Readonly<Record<string, string>>;
 }
 
-export type Ownership = { readonly ours: true } | { readonly ours: false; readonly holder: string };
+export type Ownership =
+  { readonly ours: true } | { readonly ours: false; /** Who owns it, if anybody. */ readonly holder: string | undefined };
 
 /**
  * Whether we may write a Secret for `owner`: it carries the owner's uid; or that of an owner of the same kind and name, who must
@@ -20,7 +21,7 @@ export function secretOwnership(secret: SecretIdentity, owner: OwnerReference, i
   const marks = secret.annotations;
   const adopted = marks[annotations.adopt] === 'true';
   const sameItem = marks[annotations.itemPath] === itemPath && marks[annotations.itemVersion] !== undefined;
-  return adopted || sameItem ? { ours: true } : { ours: false, holder: 'nobody we know' };
+  return adopted || sameItem ? { ours: true } : { ours: false, holder: undefined };
 }
 
 /** True when two references name one object, living or dead. */

@@ -1,64 +1,82 @@
 import { annotations, managedLabel } from '../api/names.ts';
-import type { OnePasswordItemStatus } from '../api/onepassword-item.ts';
+import type { SecretRecord } from '../api/onepassword-item.ts';
 import { Failure } from '../api/reasons.ts';
-import { copiedMetadata, desiredMetadata, sameMetadata } from './copied-metadata.ts';
+import { type Copied, desiredMetadata, sameMetadata } from './copied-metadata.ts';
 import type { OwnerReference } from './object.ts';
 import { sameName, secretOwnership } from './ownership.ts';
 import { changedKeys, latestOf, latestRevision, recordedRevisions, type Revisions, revise } from './revisions.ts';
 import type { SecretData } from './secret-value.ts';
 
-/** What a resource says of the Secret it wants. */
+/** A Secret that somebody wants: a resource, or an annotated Deployment. */
 export interface SecretClaim {
+  readonly namespace: string;
+  /** The name of the Secret. */
   readonly name: string;
+  readonly owner: OwnerReference;
+  /** Opaque when absent. */
   readonly type: string | undefined;
   readonly itemPath: string | undefined;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly annotations: Readonly<Record<string, string>>;
-  readonly status: OnePasswordItemStatus;
+  /** What of the owner's metadata goes onto the Secret. */
+  readonly copied: Copied;
+  /** What the Secret held after our last write, as far as that was written down. */
+  readonly record: Partial<SecretRecord>;
 }
 
-/** What an item yields. */
-export interface ItemContent {
+/** Which item, in which version. */
+export interface ItemVersion {
   readonly vaultId: string;
   readonly id: string;
   readonly version: number;
+}
+
+/** What an item yields. */
+export interface ItemContent extends ItemVersion {
   readonly data: SecretData;
+  /** A Secret that exists keeps its values. */
+  readonly frozen: boolean;
+}
+
+/** Metadata of a Secret, as far as we write them. */
+export interface SecretMetadata extends Copied {
+  readonly ownerReferences: readonly OwnerReference[];
 }
 
 /** What a write leaves in a Secret. */
-export interface SecretContent {
-  readonly labels: Readonly<Record<string, string>>;
-  readonly annotations: Readonly<Record<string, string>>;
-  readonly ownerReferences: readonly OwnerReference[];
+export interface SecretContent extends SecretMetadata {
   readonly type: string;
   readonly data: SecretData;
 }
 
-/** A Secret as it is now. */
-export interface SecretState extends SecretContent {
+/** A Secret as its metadata show it. */
+export interface ObservedSecret extends SecretMetadata {
   readonly resourceVersion: string;
+  /** Who wrote the values, if that is known surely. */
+  readonly dataWriters: string | undefined;
+  /** Nobody but us has written a value. */
+  readonly writtenByUs: boolean;
+}
+
+/** A Secret as it is now. */
+export interface SecretState extends ObservedSecret, SecretContent {
   readonly immutable: boolean;
-  /** False when its field managers show that nobody but us has written its data. */
-  readonly dataTouched: boolean;
 }
 
 export type SecretPlan =
   | { readonly action: 'none' }
-  | { readonly action: 'write'; readonly content: SecretContent; /** Values changed: consumers will roll. */ readonly rotates: boolean };
-
-export interface SecretPlanOptions {
-  readonly owner: OwnerReference;
-  /** Copy the annotations of the resource too. */
-  readonly enableAnnotations: boolean;
-  /** The API server's time in milliseconds. */
-  readonly now: number;
-}
+  | {
+      readonly action: 'write';
+      readonly content: SecretContent;
+      /** Keys whose value changes; of a Secret that is created, none. */
+      readonly changed: readonly string[];
+      /** A revision moves: consumers will roll. */
+      readonly rotates: boolean;
+    };
 
 /** Types on which Kubernetes itself acts: a value could become a credential of the cluster. */
 const refusedTypes = new Set(['kubernetes.io/service-account-token', 'bootstrap.kubernetes.io/token']);
 
 /** Bytes of keys and values that a Secret can hold. */
-const maxSecretSize = 1024 * 1024;
+export const maxSecretSize = 1024 * 1024;
 
 const wantedType = ({ type }: SecretClaim): string => type || 'Opaque';
 
@@ -74,83 +92,91 @@ export function checkType({ type = '' }: Pick<SecretClaim, 'type'>): void {
 
 /**
  * What has to be written so that a Secret is equal to its item; `existing` is undefined when there is none.
+ * @param now the API server's time in milliseconds
  * @throws Failure when that Secret must not, or cannot, be written; it then stays as it is
  */
-export function planSecret(
-  claim: SecretClaim,
-  item: ItemContent,
-  existing: SecretState | undefined,
-  options: SecretPlanOptions,
-): SecretPlan {
+export function planSecret(claim: SecretClaim, item: ItemContent, existing: SecretState | undefined, now: number): SecretPlan {
   checkType(claim);
-  checkContent(item);
   if (existing === undefined) {
-    return {
-      action: 'write',
-      content: contentOf(claim, item, undefined, restoredRevisions(claim, item, options.now), options),
-      rotates: false,
-    };
+    checkContent(item);
+    const metadata = desiredSecretMetadata(claim, item, undefined, restoredRevisions(claim, item, now));
+    return { action: 'write', content: { ...metadata, type: wantedType(claim), data: item.data }, changed: [], rotates: false };
   }
-  const changed = changedKeys(existing.data, item.data);
-  checkWritable(claim, item, existing, changed, options.owner);
-  const revisions = revisionsAfter(claim, item, existing, changed, options.now);
-  const content = contentOf(claim, item, existing, revisions, options);
-  if (changed.length === 0 && isUnchanged(existing, content)) return { action: 'none' };
-  return { action: 'write', content, rotates: latestRevision(revisions) > latestRevision(recordedRevisions(existing)) };
+  checkOwnership(claim, item, existing);
+  checkKept(claim, existing);
+  if (!item.frozen) checkContent(item);
+  const { data } = item.frozen ? existing : item;
+  const changed = changedKeys(existing.data, data);
+  if (existing.immutable && changed.length > 0) {
+    throw new Failure('SecretImmutable', `Secret "${claim.name}" is immutable; delete it and it comes back with the new values`);
+  }
+  const recorded = latestOf(recordedRevisions(existing), claim.record.secret?.revisions ?? {});
+  const revisions = item.frozen ? recorded : revisionsAfter(claim, item, existing, changed, recorded, now);
+  const content = { ...desiredSecretMetadata(claim, item, existing, revisions), type: existing.type, data };
+  if (changed.length === 0 && sameSecretMetadata(existing, content)) return { action: 'none' };
+  return { action: 'write', content, changed, rotates: latestRevision(revisions) > latestRevision(recordedRevisions(existing)) };
 }
 
-/** True when a Secret carries the metadata that are copied from its resource, and none that no longer are. */
-export function hasCopiedMetadata(
-  claim: SecretClaim,
-  secret: Pick<SecretContent, 'labels' | 'annotations'>,
-  enableAnnotations: boolean,
-): boolean {
-  const copied = copiedMetadata(claim.labels, claim.annotations, enableAnnotations);
-  const desired = desiredMetadata(secret, copied, { labels: {}, annotations: {} });
-  return sameMetadata(secret.labels, desired.labels) && sameMetadata(secret.annotations, desired.annotations);
+/**
+ * True when a Secret is known to be as our last write left it, by its metadata alone: nobody has written a value since, and what we write into
+ * the metadata stands there. What others write there beside it does not count.
+ * @param noted the version that its annotation has to name
+ * @param frozen values that others wrote do not count either
+ */
+export function isAsRecorded(claim: SecretClaim, secret: ObservedSecret, noted: ItemVersion, frozen: boolean): boolean {
+  const { secret: record } = claim.record;
+  if (record === undefined || record.name !== claim.name) return false;
+  const sameWriters = secret.dataWriters !== undefined && secret.dataWriters === record.dataWriters;
+  if (!frozen && !sameWriters && secret.resourceVersion !== record.resourceVersion) return false;
+  const revisions = latestOf(recordedRevisions(secret), record.revisions ?? {});
+  return sameSecretMetadata(secret, desiredSecretMetadata(claim, noted, secret, revisions));
 }
 
 function checkContent({ data }: ItemContent): void {
   if (data.size === 0) throw new Failure('ItemEmpty', 'the item has no field with a label and a value; the Secret stays as it was');
   const size = data.entries().reduce((sum, [key, value]) => sum + key.length + value.byteLength, 0);
-  if (size > maxSecretSize) {
-    throw new Failure('SecretTooLarge', 'the item is larger than the 1 MiB a Secret can hold; remove files or fields from it');
-  }
+  if (size > maxSecretSize) throw tooLarge();
 }
 
-function checkWritable(
-  claim: SecretClaim,
-  item: ItemContent,
-  existing: SecretState,
-  changed: readonly string[],
-  owner: OwnerReference,
-): void {
-  const { name } = claim;
+/** The failure of an item that no Secret can hold. */
+export function tooLarge(): Failure {
+  return new Failure('SecretTooLarge', 'the item is larger than the 1 MiB a Secret can hold; remove files or fields from it');
+}
+
+/** Only what is ours is written. @throws Failure `SecretNotOwned` */
+export function checkOwnership({ name, owner }: SecretClaim, item: Omit<ItemVersion, 'version'>, existing: SecretMetadata): void {
   const ownership = secretOwnership(existing, owner, pathOf(item));
-  if (!ownership.ours) {
-    throw new Failure(
-      'SecretNotOwned',
-      `Secret "${name}" belongs to ${ownership.holder} and is left alone; delete it, or annotate it ${annotations.adopt}: "true"`,
-    );
-  }
-  const type = wantedType(claim);
-  if (existing.type !== type) {
-    throw new Failure(
-      'SecretTypeImmutable',
-      `Secret "${name}" has type ${existing.type}, which cannot be changed to ${type}; delete the Secret and it comes back with the new type`,
-    );
-  }
-  if (existing.immutable && changed.length > 0) {
-    throw new Failure('SecretImmutable', `Secret "${name}" is immutable; delete it and it comes back with the new values`);
-  }
+  if (ownership.ours) return;
+  throw new Failure(
+    'SecretNotOwned',
+    ownership.holder === undefined
+      ? `Secret "${name}" exists and was not made by Keyturn; it is left alone. Delete it, or annotate it ${annotations.adopt}: "true"`
+      : `Secret "${name}" belongs to ${ownership.holder} and is left alone; delete it, or choose another name`,
+  );
 }
 
-/** Revisions of a Secret that is made anew: what the status remembers, while the values are the same. */
-function restoredRevisions({ status, itemPath }: SecretClaim, { id, version }: ItemContent, now: number): Revisions {
-  if (status.item === undefined) return {};
-  const recorded = status.secret?.revisions ?? {};
-  const sameValues = status.item.path === itemPath && status.item.id === id && status.item.version === version;
-  return sameValues ? recorded : revise(recorded, 'all', now);
+function checkKept(claim: SecretClaim, existing: SecretState): void {
+  const type = wantedType(claim);
+  if (existing.type === type) return;
+  throw new Failure(
+    'SecretTypeImmutable',
+    `Secret "${claim.name}" has type ${existing.type}, which cannot be changed to ${type}; delete the Secret and it comes back with the new type`,
+  );
+}
+
+/** What the record says of an item, if it speaks of the claim's Secret and path. */
+export function recordedItem({ record, itemPath, name }: SecretClaim, id: string): SecretRecord['item'] | undefined {
+  const speaks = record.item?.path === itemPath && record.item?.id === id && record.secret?.name === name;
+  return speaks ? record.item : undefined;
+}
+
+/** Revisions of a Secret that is made anew: what the record remembers, while the values are the same. */
+function restoredRevisions(claim: SecretClaim, item: ItemVersion, now: number): Revisions {
+  const { record, name } = claim;
+  // Another name is another Secret: nobody has its values yet.
+  if (record.item === undefined || record.secret?.name !== name) return {};
+  const recorded = record.secret.revisions ?? {};
+  return recordedItem(claim, item.id)?.version === item.version ? recorded : revise(recorded, 'all', now);
 }
 
 /**
@@ -158,27 +184,32 @@ function restoredRevisions({ status, itemPath }: SecretClaim, { id, version }: I
  * revision moves. When the version moved and somebody else wrote values too, what the pods have is unknown, and all do.
  */
 function revisionsAfter(
-  { status, itemPath }: SecretClaim,
-  item: ItemContent,
+  claim: SecretClaim,
+  item: ItemVersion,
   existing: SecretState,
   changed: readonly string[],
+  recorded: Revisions,
   now: number,
 ): Revisions {
-  const recorded = latestOf(recordedRevisions(existing), status.secret?.revisions ?? {});
   const held = existing.annotations;
   if (held[annotations.itemPath] === pathOf(item) && held[annotations.itemVersion] === String(item.version)) return recorded;
-  if (status.item?.path === itemPath && status.item?.id === item.id && status.item.version === item.version) return recorded;
-  const touched = existing.dataTouched && status.secret !== undefined && status.secret.resourceVersion !== existing.resourceVersion;
-  return revise(recorded, touched ? 'all' : changed, now);
+  if (recordedItem(claim, item.id)?.version === item.version) return recorded;
+  return revise(recorded, isTouched(claim, existing) ? 'all' : changed, now);
 }
 
-function contentOf(
-  claim: SecretClaim,
-  item: ItemContent,
-  existing: SecretState | undefined,
+/** True when somebody else may have written values since our last write. */
+function isTouched({ record: { secret } }: SecretClaim, { resourceVersion, dataWriters, writtenByUs }: SecretState): boolean {
+  if (secret === undefined || secret.resourceVersion === resourceVersion || writtenByUs) return false;
+  return dataWriters === undefined || dataWriters !== secret.dataWriters;
+}
+
+/** The metadata that a Secret has to carry: ours and what is copied, on top of what others wrote there. */
+function desiredSecretMetadata(
+  { owner, copied }: SecretClaim,
+  item: ItemVersion,
+  existing: SecretMetadata | undefined,
   revisions: Revisions,
-  { owner, enableAnnotations }: SecretPlanOptions,
-): SecretContent {
+): SecretMetadata {
   const others = (existing?.ownerReferences ?? []).filter((reference) => !sameName(reference, owner));
   const ours = {
     labels: { [managedLabel]: 'true' },
@@ -188,26 +219,19 @@ function contentOf(
       ...(Object.keys(revisions).length > 0 && { [annotations.revisions]: JSON.stringify(revisions) }),
     },
   };
-  const copied = copiedMetadata(claim.labels, claim.annotations, enableAnnotations);
-  return {
-    ...desiredMetadata(existing ?? { labels: {}, annotations: {} }, copied, ours),
-    ownerReferences: [...others, owner],
-    type: wantedType(claim),
-    data: item.data,
-  };
+  return { ...desiredMetadata(existing ?? { labels: {}, annotations: {} }, copied, ours), ownerReferences: [...others, owner] };
 }
 
 /** Where an item is, by ids: what `item-path` on a Secret says. */
-function pathOf({ vaultId, id }: ItemContent): string {
+function pathOf({ vaultId, id }: Omit<ItemVersion, 'version'>): string {
   return `vaults/${vaultId}/items/${id}`;
 }
 
-/** True when a Secret carries this metadata already. */
-function isUnchanged(secret: SecretState, content: SecretContent): boolean {
+function sameSecretMetadata(a: SecretMetadata, b: SecretMetadata): boolean {
   return (
-    sameMetadata(secret.labels, content.labels) &&
-    sameMetadata(secret.annotations, content.annotations) &&
-    content.ownerReferences.length === secret.ownerReferences.length &&
-    content.ownerReferences.every(({ uid }) => secret.ownerReferences.some((reference) => reference.uid === uid))
+    sameMetadata(a.labels, b.labels) &&
+    sameMetadata(a.annotations, b.annotations) &&
+    a.ownerReferences.length === b.ownerReferences.length &&
+    b.ownerReferences.every(({ uid }) => a.ownerReferences.some((reference) => reference.uid === uid))
   );
 }

@@ -148,7 +148,7 @@ export function createKubeClient({ load, clock, userAgent, onRequest }: KubeClie
       try {
         return await withDeadline(clock, requestTime, request.signal, async (signal) => {
           const response = await send({ ...request, signal }, 'requests');
-          if (response.statusCode >= 400) throw await refusal(request, response);
+          if (response.statusCode >= 400) throw await refusal(request, response, clock.now());
           return await readJson<T>(request, response);
         });
       } catch (error) {
@@ -158,7 +158,7 @@ export function createKubeClient({ load, clock, userAgent, onRequest }: KubeClie
     },
     async *watch(request: KubeRequest): AsyncGenerator<string> {
       const response = await send(request, 'watches');
-      if (response.statusCode >= 400) throw await refusal(request, response);
+      if (response.statusCode >= 400) throw await refusal(request, response, clock.now());
       const decoder = new TextDecoder();
       let rest = '';
       try {
@@ -200,9 +200,13 @@ function defaultContentType(method: string): string {
 }
 
 /** What an answer of 400 and above means; its body may be no Status at all, as with an overloaded API server or a proxy. */
-async function refusal({ method, path }: KubeRequest, { statusCode, headers, body }: Dispatcher.ResponseData): Promise<KubeError> {
+async function refusal(
+  { method, path }: KubeRequest,
+  { statusCode, headers, body }: Dispatcher.ResponseData,
+  now: number,
+): Promise<KubeError> {
   const answer: unknown = await body.json().catch(() => undefined);
-  return new KubeError(method, path, statusCode, statusReason(answer), askedDelay(headers['retry-after']));
+  return new KubeError(method, path, statusCode, statusReason(answer), askedDelay(headers['retry-after'], now));
 }
 
 function statusReason(answer: unknown): string {

@@ -8,6 +8,7 @@ export interface ResourceType {
 }
 
 export const secrets: ResourceType = { root: '/api/v1', plural: 'secrets' };
+export const events: ResourceType = { root: '/api/v1', plural: 'events' };
 export const namespaces: ResourceType = { root: '/api/v1', plural: 'namespaces' };
 export const deployments: ResourceType = { root: '/apis/apps/v1', plural: 'deployments' };
 export const replicaSets: ResourceType = { root: '/apis/apps/v1', plural: 'replicasets' };
@@ -34,7 +35,14 @@ export interface WireMeta {
   readonly annotations?: Readonly<Record<string, string>>;
   readonly ownerReferences?: readonly OwnerReference[];
   readonly finalizers?: readonly string[];
-  readonly managedFields?: readonly { readonly manager?: string; readonly fieldsV1?: Readonly<Record<string, object>> }[];
+  readonly managedFields?: readonly ManagedFields[];
+}
+
+/** Which fields a manager wrote last, and when (RFC 3339, whole seconds). */
+export interface ManagedFields {
+  readonly manager?: string;
+  readonly time?: string;
+  readonly fieldsV1?: Readonly<Record<string, object>>;
 }
 
 export interface WireObject {

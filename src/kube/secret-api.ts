@@ -28,7 +28,6 @@ export async function readSecret(client: KubeClient, name: Name, signal: AbortSi
       ...reduceSecret(secret),
       type: secret.type ?? 'Opaque',
       immutable: secret.immutable ?? false,
-      dataTouched: isDataTouched(secret.metadata),
       data: new Map(Object.entries(secret.data ?? {}).map(([key, value]) => [key, SecretValue.fromBase64(value)])),
       wireMeta: secret.metadata,
     };
@@ -38,12 +37,15 @@ export async function readSecret(client: KubeClient, name: Name, signal: AbortSi
   }
 }
 
-/** What the field managers tell: true unless they name us alone as the writer of `data`. */
-function isDataTouched({ managedFields = [] }: WireMeta): boolean {
-  const writers = managedFields.filter(({ fieldsV1 = {} }) =>
-    Object.keys(fieldsV1['f:data'] ?? {}).some((field) => field.startsWith('f:')),
-  );
-  return writers.length === 0 || writers.some(({ manager }) => manager !== fieldManager);
+/** A Secret without its values. Undefined when there is none. @throws Failure when we may not read it; KubeError otherwise */
+export async function readSecretMetadata(client: KubeClient, name: Name, signal: AbortSignal): Promise<ManagedSecret | undefined> {
+  try {
+    const path = objectPath(secrets, name);
+    return reduceSecret(await client.request<WireObject>({ method: 'GET', path, signal, accept: metadataAccept }));
+  } catch (error) {
+    if (error instanceof KubeError && error.status === 404) return undefined;
+    throw toFailure(error);
+  }
 }
 
 /** Undefined when one exists already. @throws Failure when the API server refuses the content; KubeError otherwise */

@@ -44,7 +44,7 @@ describe('the data of any item', () => {
     id: fc.constant('i'),
     vaultId: fc.constant('v'),
     version: fc.nat(),
-    tags: fc.constant([]),
+    frozen: fc.boolean(),
     urls: fc.array(fc.record({ label, primary: fc.boolean(), value }), { maxLength: 4 }),
     fields: fc.array(fc.record({ label, type: fc.constantFrom('STRING', 'CONCEALED', 'OTP', 'NEW'), value }), { maxLength: 6 }),
     files: fc.array(fc.record({ id: fc.constant('f'), name: label, size: fc.nat(3) }), { maxLength: 4 }),

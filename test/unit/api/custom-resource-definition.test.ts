@@ -66,7 +66,7 @@ describe('the definition of OnePasswordItem', () => {
   });
 
   it('shows whether and why an item is ready, which item, its version and its age', () => {
-    expect(version?.additionalPrinterColumns.map(({ name }) => name)).toEqual(['Ready', 'Reason', 'Item', 'Version', 'Age']);
+    expect(version?.additionalPrinterColumns.map(({ name }) => name)).toEqual(['Ready', 'Reason', 'Item', 'Version', 'Message', 'Age']);
     for (const { jsonPath } of version?.additionalPrinterColumns ?? []) expect(jsonPath).toMatch(/^\.(status|spec|metadata)\./);
   });
 

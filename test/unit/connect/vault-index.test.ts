@@ -51,7 +51,12 @@ describe('finding an item', () => {
   it('asks for the vaults and for one listing, the first time', async () => {
     const { resolve, store, requests } = await setUp();
     const { id } = store.item('Prod', 'db');
-    expect(await resolve('Prod', 'db')).toEqual({ vaultId: store.vault('Prod').id, itemId: id, version: 1 });
+    expect(await resolve('Prod', 'db')).toEqual({
+      vaultId: store.vault('Prod').id,
+      itemId: id,
+      absences: 0,
+      listed: { version: 1, frozen: false, unchangedFor: 0 },
+    });
     expect(requests()).toEqual([1, 1, 2]);
     await resolve('Prod', 'db');
     expect(requests()).toEqual([0, 0, 0]);
@@ -102,8 +107,8 @@ describe('finding an item', () => {
   it('gives ids that are in no listing as they are: Connect says why they cannot be had', async () => {
     const { resolve, store } = await setUp();
     const [vault, item] = ['v'.repeat(26), 'i'.repeat(26)];
-    expect(await resolve(vault, item)).toEqual({ vaultId: vault, itemId: item, version: undefined });
-    expect(await resolve('Prod', item)).toEqual({ vaultId: store.vault('Prod').id, itemId: item, version: undefined });
+    expect(await resolve(vault, item)).toEqual({ vaultId: vault, itemId: item, listed: undefined, absences: 2 });
+    expect(await resolve('Prod', item)).toEqual({ vaultId: store.vault('Prod').id, itemId: item, listed: undefined, absences: 1 });
   });
 
   it.each([
@@ -137,13 +142,14 @@ describe('finding an item', () => {
   });
 
   it('says what kept Connect from answering, and recovers', async () => {
-    const { resolve, reasonOf, server } = await setUp();
+    const { resolve, reasonOf, server, clock } = await setUp();
     const fault = server.faults.order({ kind: 'status', status: 401 });
     expect(await reasonOf('Prod', 'db')).toBe('ConnectUnauthorized');
     fault.clear();
+    clock.advance(5 * second);
     server.faults.order({ kind: 'status', status: 500, route: listItems, times: 1 });
     expect(await reasonOf('Prod', 'db')).toBe('ConnectUnavailable');
-    expect((await resolve('Prod', 'db')).version).toBe(1);
+    expect((await resolve('Prod', 'db')).listed?.version).toBe(1);
   });
 });
 
@@ -167,7 +173,7 @@ describe('a refresh', () => {
     onChange.mockClear();
     const { id, vault } = store.setField('Prod', 'db', 'password', 'new');
     expect(await refreshAfter(10 * second)).toBe(1);
-    expect(index.version(vault.id, id)).toBe(2);
+    expect(index.listed(vault.id, id)?.version).toBe(2);
     expect(onChange).toHaveBeenCalledTimes(1);
   });
 
@@ -193,9 +199,9 @@ describe('a refresh', () => {
     server.faults.order({ kind: 'stale', route: listItems, times: 1 });
     store.setField('Prod', 'db', 'a', 'b');
     await refreshAfter(10 * second);
-    expect(index.version(vaultId, itemId)).toBe(1);
+    expect(index.listed(vaultId, itemId)?.version).toBe(1);
     await refreshAfter(10 * second);
-    expect(index.version(vaultId, itemId)).toBe(2);
+    expect(index.listed(vaultId, itemId)?.version).toBe(2);
   });
 
   it('lists every vault in use every ten minutes', async () => {
@@ -216,7 +222,7 @@ describe('a refresh', () => {
     await expect(index.refresh(signal)).rejects.toMatchObject({ reason: 'ConnectUnavailable' });
     fault.clear();
     expect(await refreshAfter(10 * second)).toBe(1);
-    expect(index.version(vaultId, itemId)).toBe(2);
+    expect(index.listed(vaultId, itemId)?.version).toBe(2);
   });
 
   it('brings the other vaults up to date when one cannot be listed', async () => {
@@ -230,7 +236,7 @@ describe('a refresh', () => {
     clock.advance(10 * second);
     onChange.mockClear();
     await expect(index.refresh(signal)).rejects.toMatchObject({ reason: 'ConnectUnavailable' });
-    expect(index.version(vaultId, itemId)).toBe(2);
+    expect(index.listed(vaultId, itemId)?.version).toBe(2);
     expect(onChange).toHaveBeenCalledTimes(2);
   });
 
@@ -264,13 +270,13 @@ describe('a refresh', () => {
 it('the version of an item is unknown until its vault is listed, and when the item is gone', async () => {
   const { index, resolve, refreshAfter, store, server } = await setUp();
   const { id, vault } = store.item('Prod', 'db');
-  expect(index.version(vault.id, id)).toBeUndefined();
+  expect(index.listed(vault.id, id)?.version).toBeUndefined();
   await resolve('Prod', 'db');
-  expect(index.version(vault.id, id)).toBe(1);
+  expect(index.listed(vault.id, id)?.version).toBe(1);
   const { createdAt, category, title } = store.item('Prod', 'db');
   const archived = { id, title, vault, category, createdAt, version: 1, state: 'ARCHIVED' };
   server.faults.order({ kind: 'status', status: 200, body: [archived], route: listItems });
   store.createItem('Prod', { title: 'another' });
   await refreshAfter(10 * second);
-  expect(index.version(vault.id, id)).toBeUndefined();
+  expect(index.listed(vault.id, id)?.version).toBeUndefined();
 });

@@ -21,6 +21,8 @@ const workload = (
   paused: false,
   deleting: false,
   observed: true,
+  claim: undefined,
+  legacyFinalizers: undefined,
 });
 
 const secret = (name: string, annotations: Readonly<Record<string, string>> = {}): ManagedSecret => ({
@@ -28,6 +30,8 @@ const secret = (name: string, annotations: Readonly<Record<string, string>> = {}
   labels: {},
   annotations,
   ownerReferences: [],
+  dataWriters: undefined,
+  writtenByUs: false,
 });
 
 function setUp(fallback = false) {

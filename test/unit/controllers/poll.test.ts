@@ -1,68 +1,59 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import type { OnePasswordItemStatus } from '../../../src/api/onepassword-item.ts';
 import { createVaultIndex } from '../../../src/connect/vault-index.ts';
-import { movedItems, runPoll } from '../../../src/controllers/poll.ts';
-import type { OnePasswordItem } from '../../../src/kube/objects.ts';
-import { createStore } from '../../../src/kube/store.ts';
+import { isMoved, runPoll } from '../../../src/controllers/poll.ts';
 import { connect } from '../connect/connect-server.ts';
 
 const signal = new AbortController().signal;
 const seed = { vaults: [{ name: 'Prod', items: [{ title: 'db' }] }] };
 
 /** A poll that has looked once. */
-async function poll() {
+async function poll(interval = 10_000) {
   const { server, client, clock } = await connect(seed);
   const index = createVaultIndex({ client, clock, onChange: () => {} });
   const stop = new AbortController();
   const told: string[] = [];
-  const options = {
-    index,
-    clock,
-    interval: 10_000,
-    onFailure: ({ reason }: { reason: string }) => told.push(reason),
-    onRecovered: () => told.push('recovered'),
-  };
-  const ended = runPoll(options, stop.signal);
+  const ended = runPoll({ index, connect: client, clock, interval, onFailure: ({ reason }) => told.push(reason) }, stop.signal);
   onTestFinished(async () => {
     stop.abort();
     await ended;
   });
-  const rests = (): Promise<void> => vi.waitFor(() => expect(clock.timers).toEqual([10_000]), { interval: 1 });
+  const rests = (): Promise<void> =>
+    vi.waitFor(() => expect(clock.timers.every((due) => due <= 5_000) && clock.timers.length).toBe(1), { interval: 1 });
   await rests();
   return {
     server,
+    client,
     clock,
     told,
     stop,
     ended,
-    next: async () => {
-      clock.advance(10_000);
-      await rests();
+    /** Lets time pass, second by second. */
+    pass: async (seconds: number) => {
+      for (let passed = 0; passed < seconds; passed += 1) {
+        clock.advance(1_000);
+        await rests();
+      }
     },
   };
 }
 
 describe('the poll', () => {
   it('looks once per interval', async () => {
-    const { server, clock, next } = await poll();
-    clock.advance(9_999);
+    const { server, pass } = await poll();
+    await pass(9);
     expect(server.requests.total).toBe(1);
-    clock.advance(-9_999);
-    await next();
-    await next();
+    await pass(11);
     expect(server.requests.total).toBe(3);
   });
 
-  it('tells once that Connect fails and once that it answers again, and goes on all the time', async () => {
-    const { server, told, next } = await poll();
-    const fault = server.faults.order({ kind: 'status', status: 401 });
-    await next();
-    await next();
-    expect(told).toEqual(['ConnectUnauthorized']);
-    fault.clear();
-    await next();
-    await next();
-    expect([told, server.requests.total]).toEqual([['ConnectUnauthorized', 'recovered'], 5]);
+  it('looks every five seconds while Connect cannot be asked, however long the interval is', async () => {
+    const { server, client, told, pass } = await poll(600_000);
+    server.faults.order({ kind: 'status', status: 401, times: 3 });
+    await client.listVaults(signal).catch(() => {});
+    await pass(12);
+    expect(told).toEqual(['ConnectUnauthorized', 'ConnectUnauthorized']);
+    await pass(60);
+    expect([told.length, server.requests.total]).toEqual([2, 5]);
   });
 
   it.each([
@@ -79,26 +70,13 @@ describe('the poll', () => {
   });
 });
 
-it('the resources to look at are those not in sync, and those whose item has another version or is gone', async () => {
+it('an item has moved when it has another version than its Secret, when it is gone, and when no Secret holds it yet', async () => {
   const { server, client, clock } = await connect(seed);
   const index = createVaultIndex({ client, clock, onChange: () => {} });
   const { vaultId, itemId: id } = await index.resolve({ vault: 'Prod', item: 'db' }, signal);
   server.store.setField('Prod', 'db', 'a', 'b');
   await index.refresh(signal);
-
-  const items = createStore<OnePasswordItem>();
-  const put = (name: string, ready: boolean, item: OnePasswordItemStatus['item']): void => {
-    const conditions = [{ type: 'Ready', status: ready ? 'True' : 'False' }];
-    const meta = { namespace: 'ns', name, uid: name, resourceVersion: '1', generation: 1, labels: {}, annotations: {} };
-    const status = { conditions, ...(item !== undefined && { item }) };
-    items.put({ ...meta, deleting: false, legacyFinalizers: undefined, type: undefined, itemPath: 'p', status });
-  };
   const held = { path: 'p', vaultId, id, version: 2 };
-  put('in sync', true, held);
-  put('behind', true, { ...held, version: 1 });
-  put('ahead', true, { ...held, version: 3 });
-  put('gone', true, { ...held, id: 'g'.repeat(26) });
-  put('failed', false, held);
-  put('new', true, undefined);
-  expect(movedItems(items, index)).toEqual(['ns/behind', 'ns/ahead', 'ns/gone', 'ns/failed', 'ns/new']);
+  const others = [{ ...held, version: 1 }, { ...held, version: 3 }, { ...held, id: 'g'.repeat(26) }, undefined];
+  expect([isMoved(held, index), ...others.map((item) => isMoved(item, index))]).toEqual([false, true, true, true, true]);
 });

@@ -63,6 +63,8 @@ async function setUp(given: Given) {
     labels: {},
     annotations: { 'keyturn.dev/revisions': JSON.stringify({ password: given.revision ?? rotation }) },
     ownerReferences: [],
+    dataWriters: undefined,
+    writtenByUs: false,
   };
   stores.workloads.put(reduceDeployment(deployment(given)));
   stores.secrets.put(secret);

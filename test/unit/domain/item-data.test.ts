@@ -22,6 +22,7 @@ function item({ urls = [], fields = [], files = [] }: Parts): Item {
     id: 'i',
     vaultId: 'v',
     version: 1,
+    frozen: false,
     urls: urls.map(([label, href, primary]) => ({ label, primary: primary !== undefined, value: SecretValue.fromText(href) })),
     fields: fields.map(([label, value, type = 'STRING']) => ({ label, type, value: SecretValue.fromText(value) })),
     files: files.map(([name, content], index) => ({ id: String(index), name, size: content.length })),

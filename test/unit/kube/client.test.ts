@@ -138,7 +138,9 @@ describe('a failure', () => {
     ['is bounded', '99999999', 60_000],
     ['of nothing is none', '0', undefined],
     ['backwards is none', '-5', undefined],
-    ['that is no number is none', 'Wed, 21 Oct 2026 07:28:00 GMT', undefined],
+    ['that is a date is taken, bounded', 'Wed, 21 Oct 2099 07:28:00 GMT', 60_000],
+    ['that is over is none', 'Wed, 21 Oct 2015 07:28:00 GMT', undefined],
+    ['that is neither is none', 'soon', undefined],
     ['may be absent', undefined, undefined],
   ])('with Retry-After: the wait %s', async (_, header, expected) => {
     const { api, client } = await setUp();

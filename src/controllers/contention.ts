@@ -1,0 +1,53 @@
+import type { Clock } from '../runtime/clock.ts';
+
+/** Tells when somebody keeps undoing what we write to an object, and slows our attempts at it down. */
+export interface Contention {
+  /** What we had written to an object was undone, once more. */
+  undone(key: string): void;
+  /** Milliseconds until the object may be tried again; 0 when it may be now, which counts as the attempt. */
+  pauseBeforeAttempt(key: string): number;
+  isContended(key: string): boolean;
+  forget(key: string): void;
+}
+
+/** So many times within `window` milliseconds are no accident. */
+const limit = 5;
+const window = 180_000;
+/** Between attempts at a contended object, in milliseconds. */
+export const contendedPause = 60_000;
+
+export function createContention(clock: Clock): Contention {
+  const objects = new Map<string, { times: number[]; contended: boolean; attemptedAt: number }>();
+
+  function current(key: string): { times: number[]; contended: boolean; attemptedAt: number } | undefined {
+    const object = objects.get(key);
+    if (object === undefined) return undefined;
+    object.times = object.times.filter((time) => clock.monotonic() - time < window);
+    if (object.times.length > 0) return object;
+    objects.delete(key);
+    return undefined;
+  }
+
+  return {
+    undone(key) {
+      const now = clock.monotonic();
+      const object = current(key) ?? { times: [], contended: false, attemptedAt: now };
+      object.times = [...object.times.slice(1 - limit), now];
+      objects.set(key, object);
+      if (object.contended || object.times.length < limit) return;
+      object.contended = true;
+      object.attemptedAt = now;
+    },
+    pauseBeforeAttempt(key) {
+      const object = current(key);
+      if (object === undefined || !object.contended) return 0;
+      const now = clock.monotonic();
+      const wait = object.attemptedAt + contendedPause - now;
+      if (wait > 0) return wait;
+      object.attemptedAt = now;
+      return 0;
+    },
+    isContended: (key) => current(key)?.contended ?? false,
+    forget: (key) => void objects.delete(key),
+  };
+}

@@ -1,0 +1,259 @@
+import { managedLabel } from '../api/names.ts';
+import type { SecretRecord } from '../api/onepassword-item.ts';
+import { Failure, type Reason } from '../api/reasons.ts';
+import type { ItemLocation, ListedItem } from '../connect/vault-index.ts';
+import { objectKey } from '../domain/object.ts';
+import { recordedRevisions } from '../domain/revisions.ts';
+import {
+  checkType,
+  isAsRecorded,
+  type ItemVersion,
+  planSecret,
+  recordedItem,
+  type SecretClaim,
+  type SecretPlan,
+} from '../domain/secret-plan.ts';
+import type { KubeClient } from '../kube/client.ts';
+import { managedSecret, type ManagedSecret } from '../kube/objects.ts';
+import { createSecret, type FullSecret, readSecret, readSecretMetadata, replaceSecret } from '../kube/secret-api.ts';
+import type { Store } from '../kube/store.ts';
+import { done, type Outcome, requeue, retry } from '../runtime/controller.ts';
+import type { FetchedItem, ItemSource } from './item-source.ts';
+
+export interface SecretSyncOptions {
+  readonly secrets: Store<ManagedSecret>;
+  readonly kube: KubeClient;
+  readonly source: ItemSource;
+  /** Makes every consumer of a Secret say what its pods know, before the data change. */
+  readonly adoptConsumers: (before: ManagedSecret, signal: AbortSignal) => Promise<void>;
+  /** A version lower than the one applied is believed when all listings have given it for so long, in milliseconds. */
+  readonly patience: number;
+}
+
+/** What was done for a claim. */
+export type SyncResult =
+  /** The Secret is as the record says, and the record is up to date. */
+  | { readonly state: 'unchanged'; readonly next: Outcome }
+  /** The Secret holds what `record` says. */
+  | {
+      readonly state: 'synced';
+      readonly next: Outcome;
+      readonly record: SecretRecord;
+      readonly keys: number;
+      /** Keys that more than one field wanted. */
+      readonly collisions: readonly string[];
+      /** The version of the item while the freezing tag keeps its values from the Secret. */
+      readonly frozenAt: number | undefined;
+      readonly write: 'none' | 'created' | 'updated';
+      /** Keys that somebody else had changed. */
+      readonly repaired: readonly string[];
+      /** Somebody undid what we had written. */
+      readonly undone: boolean;
+      /** The version that was applied before, when it was higher. */
+      readonly lowered: number | undefined;
+    };
+
+/** Keeps a Secret equal to the item that its claim names. */
+export interface SecretSync {
+  /**
+   * @param trusted the record speaks of the claim as it is now
+   * @throws Failure whatever keeps the Secret from being equal; `retryAfter` then says when to try again, if waiting helps. KubeError otherwise
+   */
+  run(claim: SecretClaim, trusted: boolean, signal: AbortSignal): Promise<SyncResult>;
+  /** True when the Secret is as the record says, as far as the last listing tells. */
+  isUnchanged(claim: SecretClaim): boolean;
+  /** Forgets what was remembered of an owner that is gone. */
+  forget(ownerUid: string): void;
+}
+
+/** A refusal by what the item or the Secret is: the same question would get the same answer. */
+interface Refusal {
+  readonly question: string;
+  readonly failure: Failure;
+  readonly attempts: number;
+}
+
+/** A Secret that must not, or cannot, be written, in the state that was read. */
+class SecretRefused extends Failure {
+  readonly secretVersion: string;
+
+  constructor({ reason, message }: Failure, secretVersion: string) {
+    super(reason, message);
+    this.secretVersion = secretVersion;
+  }
+}
+
+/** Between attempts at what only somebody else can mend, in milliseconds: doubled each time. */
+const refusalDelay = { first: 5_000, longest: 60_000 };
+
+const refusedByItem = new Set<Reason>(['ItemEmpty', 'SecretTooLarge']);
+const refusedByCluster = new Set<Reason>([
+  'SecretNotOwned',
+  'SecretTypeImmutable',
+  'SecretImmutable',
+  'SecretInvalid',
+  'KubernetesForbidden',
+]);
+
+export function createSecretSync({ secrets, kube, source, adoptConsumers, patience }: SecretSyncOptions): SecretSync {
+  const refusals = new Map<string, Refusal>();
+
+  return {
+    async run(claim, trusted, signal) {
+      checkType(claim);
+      const location = await source.locate(claim, signal);
+      if (trusted && isCurrent(claim, location)) return { state: 'unchanged', next: done };
+      const held = recordedItem(claim, location.itemId)?.version;
+      const lowered = isLower(location, held) ? held : undefined;
+      const believed = lowered !== undefined && (location.listed?.unchangedFor ?? 0) >= patience;
+      if (lowered !== undefined && !believed && secrets.get(objectKey(claim)) !== undefined) {
+        return { state: 'unchanged', next: requeue(Math.max(1_000, patience - (location.listed?.unchangedFor ?? 0))) };
+      }
+      await rethrowRefusal(claim, location, signal);
+      try {
+        const result = await apply(claim, await source.fetch(claim, location, signal), location, believed, signal);
+        refusals.delete(claim.owner.uid);
+        return result;
+      } catch (error) {
+        throw error instanceof Failure ? refused(claim, location, error) : error;
+      }
+    },
+
+    isUnchanged(claim) {
+      const { item } = claim.record;
+      const secret = secrets.get(objectKey(claim));
+      if (item === undefined || item.path !== claim.itemPath || secret === undefined) return false;
+      const listed = source.listed(claim);
+      if (listed !== undefined && !listed.frozen && listed.version > item.version) return false;
+      return isAsRecorded(claim, secret, notedVersion(item, listed), listed?.frozen ?? false);
+    },
+
+    forget: (ownerUid) => void refusals.delete(ownerUid),
+  };
+
+  /** True when the Secret is as the record says, and the record names the listed item in its listed version. */
+  function isCurrent(claim: SecretClaim, { vaultId, itemId, listed }: ItemLocation): boolean {
+    const { item } = claim.record;
+    const secret = secrets.get(objectKey(claim));
+    if (item === undefined || listed === undefined || secret === undefined) return false;
+    if (item.path !== claim.itemPath || item.vaultId !== vaultId || item.id !== itemId) return false;
+    if (item.version !== listed.version && !listed.frozen) return false;
+    return isAsRecorded(claim, secret, notedVersion(item, listed), listed.frozen);
+  }
+
+  async function apply(
+    claim: SecretClaim,
+    item: FetchedItem,
+    location: ItemLocation,
+    believed: boolean,
+    signal: AbortSignal,
+  ): Promise<SyncResult> {
+    const held = recordedItem(claim, item.id)?.version;
+    const behind = item.version < (location.listed?.version ?? 0) || (item.version < (held ?? 0) && !believed);
+    // An old value is no news for a Secret, but better than none.
+    if (behind && secrets.get(objectKey(claim)) !== undefined) return { state: 'unchanged', next: retry() };
+
+    const written = (await create(claim, item, signal)) ?? (await update(claim, item, signal));
+    // Deleted between the two: the next attempt creates it.
+    if (written === undefined) return { state: 'unchanged', next: retry() };
+    const { secret, write, changed, kept, label } = written;
+    const sameVersion = held === item.version;
+    const { name, resourceVersion, dataWriters } = secret;
+    return {
+      state: 'synced',
+      next: behind ? retry() : done,
+      record: {
+        item: { path: claim.itemPath ?? '', vaultId: item.vaultId, id: item.id, version: (kept ? held : undefined) ?? item.version },
+        secret: { name, resourceVersion, ...(dataWriters !== undefined && { dataWriters }), revisions: recordedRevisions(secret) },
+      },
+      keys: item.data.size,
+      collisions: item.collisions,
+      frozenAt: kept ? item.version : undefined,
+      write,
+      repaired: sameVersion ? changed : [],
+      undone: write !== 'none' && sameVersion && (changed.length > 0 || label === undefined),
+      lowered: believed && held !== undefined && item.version < held ? held : undefined,
+    };
+  }
+
+  interface Written {
+    readonly secret: ManagedSecret;
+    readonly write: 'none' | 'created' | 'updated';
+    readonly changed: readonly string[];
+    /** The freezing tag kept the values of a Secret that was there. */
+    readonly kept: boolean;
+    /** Our label, as it was found. */
+    readonly label: string | undefined;
+  }
+
+  /** Undefined when there is a Secret of that name already, ours or not. */
+  async function create(claim: SecretClaim, item: FetchedItem, signal: AbortSignal): Promise<Written | undefined> {
+    if (secrets.get(objectKey(claim)) !== undefined) return undefined;
+    const plan = planSecret(claim, item, undefined, kube.serverTime());
+    if (plan.action === 'none') return undefined;
+    const created = await createSecret(kube, claim, plan.content, signal);
+    return created && { secret: stored(created), write: 'created', changed: [], kept: false, label: 'true' };
+  }
+
+  /** Undefined when there is no Secret. */
+  async function update(claim: SecretClaim, item: FetchedItem, signal: AbortSignal): Promise<Written | undefined> {
+    const existing = await readSecret(kube, claim, signal);
+    if (existing === undefined) return undefined;
+    const plan = planUpdate(claim, item, existing);
+    const found = { kept: item.frozen, label: existing.labels[managedLabel] };
+    if (plan.action === 'none') return { secret: stored(existing), write: 'none', changed: [], ...found };
+    // Only before a rotation: adopted at another time, a consumer that is about to roll for the last one would not.
+    if (plan.rotates) await adoptConsumers(existing, signal);
+    const updated = await replaceSecret(kube, existing, plan.content, signal);
+    return { secret: stored(updated), write: 'updated', changed: plan.changed, ...found };
+  }
+
+  function planUpdate(claim: SecretClaim, item: FetchedItem, existing: FullSecret): SecretPlan {
+    try {
+      return planSecret(claim, item, existing, kube.serverTime());
+    } catch (error) {
+      throw error instanceof Failure ? new SecretRefused(error, existing.resourceVersion) : error;
+    }
+  }
+
+  /** Puts what was read or written into the store, without the values, so that a lagging watch cannot make us act twice. */
+  function stored(secret: ManagedSecret): ManagedSecret {
+    const managed = managedSecret(secret);
+    if (managed.labels[managedLabel] !== undefined) secrets.put(managed);
+    return managed;
+  }
+
+  async function rethrowRefusal(claim: SecretClaim, location: ItemLocation, signal: AbortSignal): Promise<void> {
+    const refusal = refusals.get(claim.owner.uid);
+    if (refusal === undefined || location.listed === undefined || refusal.question !== questionOf(claim, location)) return;
+    if (refusedByItem.has(refusal.failure.reason)) throw refusal.failure;
+    if (!(refusal.failure instanceof SecretRefused)) return;
+    const secret = await readSecretMetadata(kube, claim, signal);
+    if (secret?.resourceVersion === refusal.failure.secretVersion) throw refused(claim, location, refusal.failure);
+  }
+
+  /** Remembers a refusal, so that it costs no request to Connect again while nothing has changed. */
+  function refused(claim: SecretClaim, location: ItemLocation, failure: Failure): Failure {
+    const { reason, message } = failure;
+    if (!refusedByItem.has(reason) && !refusedByCluster.has(reason)) return failure;
+    const question = questionOf(claim, location);
+    const before = refusals.get(claim.owner.uid);
+    const attempts = before?.question === question ? before.attempts + 1 : 0;
+    refusals.set(claim.owner.uid, { question, failure, attempts });
+    if (refusedByItem.has(reason)) return failure;
+    return new Failure(reason, message, Math.min(refusalDelay.longest, refusalDelay.first * 2 ** Math.min(attempts, 10)));
+  }
+}
+
+function questionOf({ name, type, itemPath }: SecretClaim, { vaultId, itemId, listed }: ItemLocation): string {
+  return JSON.stringify([name, type, itemPath, vaultId, itemId, listed?.version]);
+}
+
+function isLower({ listed }: ItemLocation, held: number | undefined): boolean {
+  return listed !== undefined && held !== undefined && listed.version < held;
+}
+
+/** The version that a Secret's annotation names: of a frozen item the listed one, though the values are older. */
+function notedVersion(item: ItemVersion, listed: ListedItem | undefined): ItemVersion {
+  return listed?.frozen ? { ...item, version: listed.version } : item;
+}
