@@ -1,4 +1,5 @@
 import type { Readiness } from '../domain/conditions.ts';
+import { keyList } from '../domain/key-list.ts';
 import type { EventRecorder, EventSubject } from '../kube/events.ts';
 import type { Log } from '../observability/log.ts';
 import type { Synced } from './item-reconciler.ts';
@@ -22,17 +23,12 @@ export function createAnnouncer(log: Log, events: EventRecorder): Announcer {
       const about = { namespace: owner.namespace, secret: record.secret.name, itemVersion: record.item.version };
       if (write !== 'none') log.info(about, `Secret ${write}`);
       if (write !== 'none' && collisions.length > 0) {
-        const message = `several fields of the item want the same key, the last has it: ${collisions.join(', ')}`;
+        const message = `several fields of the item want the same key, the last has it: ${keyList(collisions)}`;
         events.record(owner, 'Warning', 'KeyCollision', message);
       }
       if (repaired.length > 0) {
         log.warn({ ...about, keys: repaired, reason: 'DriftRepaired' }, 'values that somebody else wrote were replaced');
-        events.record(
-          owner,
-          'Warning',
-          'DriftRepaired',
-          `somebody else changed Secret "${about.secret}"; restored: ${repaired.join(', ')}`,
-        );
+        events.record(owner, 'Warning', 'DriftRepaired', `somebody else changed Secret "${about.secret}"; restored: ${keyList(repaired)}`);
       }
       if (lowered !== undefined) {
         const message = `all listings of Connect give version ${about.itemVersion} of the item, lower than ${lowered} that was there before: it is taken for true`;

@@ -1,6 +1,7 @@
 import { fieldManager, freezingTag, legacyFinalizer } from '../api/names.ts';
 import { Failure, isConnectReason, type Reason } from '../api/reasons.ts';
 import { type Readiness, readyCondition } from '../domain/conditions.ts';
+import { keyList } from '../domain/key-list.ts';
 import { copiedMetadata } from '../domain/copied-metadata.ts';
 import type { SecretClaim } from '../domain/secret-plan.ts';
 import type { KubeClient } from '../kube/client.ts';
@@ -154,6 +155,6 @@ function readinessOf({ record, keys, collisions, frozenAt }: Synced): Readiness 
     const message = `the tag ${freezingTag} keeps the Secret as it is: it has the values of version ${version}, the item is at version ${frozenAt}`;
     return { ready: true, reason: 'ItemFrozen', message };
   }
-  const note = collisions.length === 0 ? '' : `; several fields want the same key, the last has it: ${collisions.join(', ')}`;
+  const note = collisions.length === 0 ? '' : `; several fields want the same key, the last has it: ${keyList(collisions)}`;
   return { ready: true, reason: 'Synced', message: `version ${version}, ${keys} ${keys === 1 ? 'key' : 'keys'}${note}` };
 }

@@ -2,7 +2,7 @@ import { Failure } from '../api/reasons.ts';
 import type { ConnectClient } from '../connect/client.ts';
 import type { Outage } from '../connect/gate.ts';
 import type { ItemLocation, ListedItem, VaultIndex } from '../connect/vault-index.ts';
-import { itemData, type ItemDataOptions, wantedFiles } from '../domain/item-data.ts';
+import { filesSize, itemData, type ItemDataOptions, wantedFiles } from '../domain/item-data.ts';
 import { parseItemPath } from '../domain/item-path.ts';
 import { type ItemContent, maxSecretSize, type SecretClaim, tooLarge } from '../domain/secret-plan.ts';
 import { createSingleFlight } from '../runtime/single-flight.ts';
@@ -43,10 +43,10 @@ export function createItemSource({ connect, index, settings }: ItemSourceOptions
   function fetchAt({ vaultId, itemId }: ItemLocation, signal: AbortSignal): Promise<FetchedItem> {
     return flights(`${vaultId}/${itemId}`, async () => {
       const item = await connect.getItem(vaultId, itemId, signal);
-      const files = [...wantedFiles(item, settings)];
-      if (files.reduce((sum, [, { size }]) => sum + size, 0) > maxSecretSize) throw tooLarge();
+      const files = wantedFiles(item, settings);
+      if (filesSize(files) > maxSecretSize) throw tooLarge();
       const contents = await Promise.all(
-        files.map(async ([key, file]) => [key, await connect.getFile(vaultId, itemId, file, signal)] as const),
+        [...files].map(async ([key, file]) => [key, await connect.getFile(vaultId, itemId, file, signal)] as const),
       );
       const { version, frozen } = item;
       return { vaultId: item.vaultId, id: item.id, version, frozen, ...itemData(item, new Map(contents), settings) };

@@ -28,21 +28,28 @@ export function wantedFiles(item: Item, options: ItemDataOptions): ReadonlyMap<s
   return files;
 }
 
-/** The data of the Secret for an item: urls by label, then fields by label, then the contents of `wantedFiles` by key. */
+/** What the contents of files amount to in bytes, as Connect announces them: to be compared before any is fetched. */
+export function filesSize(files: ReadonlyMap<string, ItemFile>): number {
+  return files.values().reduce((sum, { size }) => sum + size, 0);
+}
+
+/**
+ * The data of the Secret for an item: urls by label, then fields by label, then the contents of `wantedFiles` by key. A content that
+ * is empty, though Connect announced one, is an empty value as any other.
+ */
 export function itemData(item: Item, contents: ReadonlyMap<string, SecretValue>, options: ItemDataOptions): ItemData {
   const { data, collisions } = fieldsAndUrls(item, options);
-  for (const [key, content] of contents) data.set(key, content);
+  for (const [key, content] of contents) if (!data.has(key) && isKept(key, content, options)) data.set(key, content);
   return { data, collisions };
 }
 
-function fieldsAndUrls(item: Item, { allowEmptyValues }: ItemDataOptions): { data: Map<string, SecretValue>; collisions: string[] } {
+function fieldsAndUrls(item: Item, options: ItemDataOptions): { data: Map<string, SecretValue>; collisions: string[] } {
   const data = new Map<string, SecretValue>();
-  const keep = (key: string, value: SecretValue): boolean => key !== '' && (allowEmptyValues || !value.isEmpty);
 
   const primary = new Set<string>();
   for (const url of item.urls) {
     const key = secretKey(url.label);
-    if (!keep(key, url.value) || (primary.has(key) && !url.primary)) continue;
+    if (!isKept(key, url.value, options) || (primary.has(key) && !url.primary)) continue;
     if (url.primary) primary.add(key);
     data.set(key, url.value);
   }
@@ -51,10 +58,14 @@ function fieldsAndUrls(item: Item, { allowEmptyValues }: ItemDataOptions): { dat
   const collisions = new Set<string>();
   for (const field of item.fields) {
     const key = secretKey(field.label);
-    if (!keep(key, field.value) || oneTimePasswords.has(field.type)) continue;
+    if (!isKept(key, field.value, options) || oneTimePasswords.has(field.type)) continue;
     if (fields.has(key)) collisions.add(key);
     fields.set(key, field.value);
   }
   for (const [key, value] of fields) data.set(key, value);
   return { data, collisions: [...collisions] };
+}
+
+function isKept(key: string, value: SecretValue, { allowEmptyValues }: ItemDataOptions): boolean {
+  return key !== '' && (allowEmptyValues || !value.isEmpty);
 }

@@ -7,9 +7,10 @@ const validKey = /^(?!\.\.)(?!\.$)[-._a-zA-Z0-9]{1,253}$/;
  */
 export function secretKey(label: string): string {
   if (validKey.test(label)) return label;
-  return label
-    .replace(/^[^-._a-zA-Z0-9]+|[^-._a-zA-Z0-9]+$/g, '')
-    .replace(/[^-._a-zA-Z0-9]+/g, '-')
+  // Parts joined, not ends trimmed: a pattern for the end of a text takes time by the square of a long run that is not at the end.
+  const parts = label.match(/[-._a-zA-Z0-9]+/g) ?? [];
+  return parts
+    .join('-')
     .replace(/^(?:\.\.+|\.$)/, '')
     .slice(0, maxLength);
 }

@@ -75,8 +75,9 @@ export type SecretPlan =
 /** Types on which Kubernetes itself acts: a value could become a credential of the cluster. */
 const refusedTypes = new Set(['kubernetes.io/service-account-token', 'bootstrap.kubernetes.io/token']);
 
-/** Bytes of keys and values that a Secret can hold. */
+/** Bytes of values that a Secret can hold: its keys are not counted, but all of an object has to fit into one of etcd. */
 export const maxSecretSize = 1024 * 1024;
+const maxObjectSize = 1.25 * maxSecretSize;
 
 const wantedType = ({ type }: SecretClaim): string => type || 'Opaque';
 
@@ -134,8 +135,9 @@ export function isAsRecorded(claim: SecretClaim, secret: ObservedSecret, noted: 
 
 function checkContent({ data }: ItemContent): void {
   if (data.size === 0) throw new Failure('ItemEmpty', 'the item has no field with a label and a value; the Secret stays as it was');
-  const size = data.entries().reduce((sum, [key, value]) => sum + key.length + value.byteLength, 0);
-  if (size > maxSecretSize) throw tooLarge();
+  const values = data.values().reduce((sum, { byteLength }) => sum + byteLength, 0);
+  const keys = data.keys().reduce((sum, { length }) => sum + length, 0);
+  if (values > maxSecretSize || keys + values > maxObjectSize) throw tooLarge();
 }
 
 /** The failure of an item that no Secret can hold. */
