@@ -4,7 +4,7 @@ import { type Clock, pause } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
 import { KubeError, type KubeClient } from './client.ts';
 import type { Reduce, WireObject } from './resource.ts';
-import type { Store } from './store.ts';
+import { isNewer, type Store } from './store.ts';
 
 export interface ReflectorOptions<T extends ObjectMeta> {
   readonly client: KubeClient;
@@ -27,6 +27,11 @@ export interface ReflectorOptions<T extends ObjectMeta> {
 
 const pageSize = '500';
 const backoff = { base: 200, max: 5_000 };
+/**
+ * A watch that for so long, in milliseconds, brought nothing, not even a bookmark, may wait for versions that will not come: etcd was restored
+ * from a backup. A new list tells.
+ */
+const silentWatch = 140_000;
 /** A watch that ends sooner, in milliseconds, is a failure: taken up at once again, it would be a hot loop. */
 const shortestWatch = 1_000;
 
@@ -44,35 +49,44 @@ interface WireEvent {
 export async function runReflector<T extends ObjectMeta>(options: ReflectorOptions<T>, signal: AbortSignal): Promise<void> {
   const { clock, random, onFailure } = options;
   let position: string | undefined;
+  let listed = false;
   let synced = false;
   let failures = 0;
   while (!signal.aborted) {
+    let start: number | undefined;
+    let heard = false;
     try {
-      if (position === undefined) {
-        position = await list(options, signal);
+      if (position === undefined || !listed) {
+        position = await list(options, position, signal);
+        listed = true;
         if (!synced) options.onSynced();
         synced = true;
       }
-      const start = clock.monotonic();
+      start = clock.monotonic();
       for await (const next of watch(options, position, signal)) {
         position = next;
+        heard = true;
         failures = 0;
       }
       if (clock.monotonic() - start < shortestWatch && !signal.aborted) throw new KubeError('WATCH', options.path, 0, 'WatchEndedEarly');
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof KubeError)) throw error;
-      if (error.status === 410) position = undefined;
-      failures += 1;
+      if (error.status === 410) listed = false;
+      failures = start !== undefined && clock.monotonic() - start >= shortestWatch ? 1 : failures + 1;
       const delay = Math.max(backoffDelay(failures, backoff, random), error.retryAfter ?? 0);
       onFailure(error, failures, delay);
       await pause(clock, delay, signal);
     }
+    if (start !== undefined && !heard && clock.monotonic() - start >= silentWatch) listed = false;
   }
 }
 
-/** Lists in pages; the store changes only when the last one is in. Returns where the watch goes on. */
-async function list<T extends ObjectMeta>(options: ReflectorOptions<T>, signal: AbortSignal): Promise<string> {
+/**
+ * Lists in pages; the store changes only when the last one is in. Returns where the watch goes on.
+ * @param last where the one before had come to: a list that is older was read from a restored etcd, and what we have is of no use
+ */
+async function list<T extends ObjectMeta>(options: ReflectorOptions<T>, last: string | undefined, signal: AbortSignal): Promise<string> {
   const { client, path, labelSelector, metadataOnly, reduce, store, covers } = options;
   const objects: T[] = [];
   let next: string | undefined;
@@ -90,7 +104,8 @@ async function list<T extends ObjectMeta>(options: ReflectorOptions<T>, signal: 
     resourceVersion = page.metadata.resourceVersion;
     next = page.metadata.continue || undefined;
   } while (next !== undefined);
-  store.replace(objects, resourceVersion, covers);
+  const rewound = last !== undefined && isNewer(last, resourceVersion);
+  store.replace(objects, rewound ? undefined : resourceVersion, covers);
   return resourceVersion;
 }
 

@@ -11,9 +11,9 @@ export interface Store<T extends ObjectMeta> {
   remove(object: T): void;
   /**
    * Takes a complete list, read at `resourceVersion`, of what `covers` says it covers. Objects that are not in it are gone, but
-   * those we know to be younger than the list.
+   * those we know to be younger than the list. Without a version everything is taken as listed: then versions have begun anew.
    */
-  replace(objects: readonly T[], resourceVersion: string, covers: (object: T) => boolean): void;
+  replace(objects: readonly T[], resourceVersion: string | undefined, covers: (object: T) => boolean): void;
   /** Calls `listener` after every change. */
   onChange(listener: Listener<T>): void;
 }
@@ -68,9 +68,16 @@ export function createStore<T extends ObjectMeta>(): Store<T> {
     replace(list, resourceVersion, covers) {
       const listed = new Set(list.map(objectKey));
       for (const [key, object] of objects) {
-        if (covers(object) && !listed.has(key) && !isNewer(object.resourceVersion, resourceVersion)) drop(key, resourceVersion);
+        if (!covers(object) || listed.has(key)) continue;
+        if (resourceVersion === undefined) set(key, undefined);
+        else if (!isNewer(object.resourceVersion, resourceVersion)) drop(key, resourceVersion);
       }
-      for (const object of list) put(object);
+      if (resourceVersion !== undefined) {
+        for (const object of list) put(object);
+        return;
+      }
+      deletions.clear();
+      for (const object of list) set(objectKey(object), object);
     },
     onChange(listener) {
       listeners.push(listener);
@@ -79,6 +86,6 @@ export function createStore<T extends ObjectMeta>(): Store<T> {
 }
 
 /** Resource versions of one API server can be compared as numbers (guaranteed since Kubernetes 1.35, true since its beginning). */
-function isNewer(a: string, b: string): boolean {
+export function isNewer(a: string, b: string): boolean {
   return a.length === b.length ? a > b : a.length > b.length;
 }

@@ -43,12 +43,18 @@ async function work({ queue, clock, reconcile, onError, onReconciled }: Controll
     } catch (error) {
       result = 'error';
       if (!signal.aborted) onError(key, error);
-      queue.addFailed(key);
+      queue.addFailed(key, askedPause(error));
     } finally {
       queue.done(key);
     }
     onReconciled?.(result, clock.monotonic() - start);
   }
+}
+
+/** What a server asked for before the next attempt, in milliseconds, if the error tells. */
+function askedPause(error: unknown): number {
+  const asked = error instanceof Error && 'retryAfter' in error ? error.retryAfter : undefined;
+  return typeof asked === 'number' ? asked : 0;
 }
 
 function applyOutcome(queue: WorkQueue, key: string, outcome: Outcome): 'success' | 'requeue_after' | 'requeue' {

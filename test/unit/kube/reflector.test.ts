@@ -136,7 +136,6 @@ describe('a watch', () => {
   it.each([
     ['the last object', [event('ADDED', object('b', 7))], '7'],
     ['the last bookmark', [event('ADDED', object('b', 7)), bookmark(20)], '20'],
-    ['the list, when nothing came', [], '5'],
   ])('that the server ends is taken up from %s, without a new list and without a pause', async (_, events, position) => {
     const { api, clock, listed } = await reflect();
     const watch = await listed(5, object('a', 1));
@@ -146,6 +145,19 @@ describe('a watch', () => {
     const next = await api.next();
     expect([next.query.get('watch'), next.query.get('resourceVersion')]).toEqual(['true', position]);
     expect(clock.timers).toEqual([]);
+  });
+
+  it('that brought nothing, not even a bookmark, is followed by a list: etcd may have been restored, and then the list is believed', async () => {
+    const { api, clock, listed, untilHeld } = await reflect();
+    const watch = await listed(50, object('a', 10), object('b', 40));
+    watch.write('');
+    await untilHeld('a@10', 'b@40');
+    clock.advance(300_000);
+    watch.end();
+    const again = await api.next();
+    expect(again.query.has('watch')).toBe(false);
+    again.answer(200, list(20, [object('a', 9), object('c', 15)]));
+    await untilHeld('a@9', 'c@15');
   });
 
   it('that ends as soon as it began is no hot loop', async () => {
