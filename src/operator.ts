@@ -9,18 +9,16 @@ import { createDeploymentReconciler } from './controllers/deployment-reconciler.
 import { createItemReconciler } from './controllers/item-reconciler.ts';
 import { createItemSource } from './controllers/item-source.ts';
 import { createItemStatuses } from './controllers/item-status.ts';
-import { isMoved, runPoll } from './controllers/poll.ts';
+import { runPoll } from './controllers/poll.ts';
 import { createSecretSync } from './controllers/secret-sync.ts';
+import { createTriggers } from './controllers/triggers.ts';
 import { createWorkloadReconciler, isConflict } from './controllers/workload-reconciler.ts';
-import { readyCondition } from './domain/conditions.ts';
-import { objectKey } from './domain/object.ts';
 import { createKubeClient, type KubeError } from './kube/client.ts';
 import { createClusterCache, reflectCluster } from './kube/cluster-cache.ts';
 import type { LoadCredentials } from './kube/credentials.ts';
 import { createEventRecorder } from './kube/events.ts';
-import { deploymentKind, eventSubject, isStatusAlone, type OnePasswordItem, onePasswordItems, type Workload } from './kube/objects.ts';
+import { deploymentKind, eventSubject, onePasswordItems } from './kube/objects.ts';
 import type { ResourceType } from './kube/resource.ts';
-import { createStoreIndex } from './kube/store-index.ts';
 import { healthEndpoints, listen, type Listener } from './observability/http.ts';
 import { describeError, type Log } from './observability/log.ts';
 import { createMetrics } from './observability/metrics.ts';
@@ -47,10 +45,6 @@ const deploymentWorkers = 8;
 const workloadWorkers = 8;
 /** Short enough that whatever ends is noticed within seconds: what lasts is waited for at a gate, or in a refusal. */
 const backoff = { base: 500, max: 8_000 };
-/** How soon a resource is looked at when nothing but its status changed, in milliseconds. */
-const statusDelay = 5_000;
-/** Between two resources that say that an outage lasts, or is over: not more than 20 status writes a second. */
-const outagePace = 50;
 const defaultTimes = {
   /** After a change a vault is listed at every poll for this long. */
   settleTime: 30_000,
@@ -92,11 +86,8 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   const itemContention = createContention(clock);
   const deploymentContention = createContention(clock);
 
-  const index = createVaultIndex({ client: connect, clock, settleTime, fullListingInterval, onChange: enqueueMoved });
+  const index = createVaultIndex({ client: connect, clock, settleTime, fullListingInterval, onChange: () => triggers.indexChanged() });
   const consumers = createConsumers({ ...cache, autoRestart: config.autoRestart });
-  const claimants = createStoreIndex(cache.workloads, ({ namespace, claim }) =>
-    claim?.secretName === undefined ? [] : [objectKey({ namespace, name: claim.secretName })],
-  );
   const workloadReconciler = createWorkloadReconciler({
     workloads: cache.workloads,
     consumers,
@@ -149,29 +140,15 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     onSynced: (workload, result) => announcer.synced({ ...workload, ...deploymentKind }, result),
   });
 
-  cache.items.onChange((key, before, after) => {
-    if (before !== undefined && before.uid !== after?.uid) forgetItem(key, before);
-    // What another operator leaves behind when it writes over us: its finalizer, and a status without our fields.
-    else if (before !== undefined && after !== undefined && (isFinalizerBack(before, after) || isStatusWiped(before, after)))
-      itemContention.undone(key);
-    // A status is nearly always our own: taken up at once, it would cut short the pause after the failure it tells of.
-    if (before !== undefined && after !== undefined && isStatusAlone(before, after)) itemQueue.addAfter(key, statusDelay);
-    else itemQueue.add(key);
-  });
-  cache.secrets.onChange((key) => {
-    itemQueue.add(key);
-    for (const workload of claimants(key)) deploymentQueue.add(objectKey(workload));
-    for (const workload of consumers.of(key)) workloadQueue.add(objectKey(workload));
-  });
-  cache.workloads.onChange((key, before, after) => {
-    if (before !== undefined && before.uid !== after?.uid) forgetDeployment(key, before);
-    else if (before !== undefined && after !== undefined && isFinalizerBack(before, after)) deploymentContention.undone(key);
-    if (after?.claim !== undefined || after?.legacyFinalizers !== undefined) deploymentQueue.add(key);
-    workloadQueue.add(key);
-  });
-  cache.namespaces.onChange((_, before, after) => {
-    if (before?.autoRestart === after?.autoRestart) return;
-    for (const workload of cache.workloads.values()) if (workload.namespace === after?.name) workloadQueue.add(objectKey(workload));
+  const triggers = createTriggers({
+    cache,
+    consumers,
+    index,
+    sync,
+    statuses,
+    items: { queue: itemQueue, reconciler: itemReconciler, contention: itemContention },
+    deployments: { queue: deploymentQueue, reconciler: deploymentReconciler, contention: deploymentContention },
+    workloads: { queue: workloadQueue },
   });
 
   const running: Promise<void>[] = [];
@@ -182,7 +159,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     const { watchNamespaces } = config;
     const reflection = reflectCluster(
       cache,
-      { client: kube, clock, random, watchNamespaces, onSynced: scopeSynced, onFailure: watchFailed },
+      { client: kube, clock, random, watchNamespaces, onSynced: namespaceRead, onFailure: watchFailed },
       signal,
     );
     running.push(reflection.ended);
@@ -223,82 +200,26 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     );
   }
 
-  function isReady(resource: OnePasswordItem): boolean {
-    return readyCondition(statuses.of(resource).conditions)?.status === 'True';
-  }
-
-  function enqueueMoved(): void {
-    for (const resource of cache.items.values()) {
-      if (!isReady(resource) || isMoved(statuses.of(resource).item, index)) itemQueue.add(objectKey(resource));
-    }
-    for (const workload of cache.workloads.values()) {
-      const key = objectKey(workload);
-      if (workload.claim !== undefined && (deploymentReconciler.isFailing(key) || isMoved(workload.claim.record.item, index))) {
-        deploymentQueue.add(key);
-      }
-    }
-  }
-
   function outageTurned(outage: Outage | undefined, vaultId: string | undefined): void {
     if (signal.aborted) return;
     const about = vaultId === undefined ? 'Connect' : 'a vault';
     if (outage === undefined) {
       log.info({ vault: vaultId }, `${about} can be read again`);
-      enqueueAfterOutage();
+      triggers.outageEnded();
       return;
     }
     const { reason, message } = outage.failure;
     log.error({ vault: vaultId, reason, error: message }, `${about} cannot be read; trying again every few seconds`);
     const cancel = clock.after(outageGrace, () => {
       signal.removeEventListener('abort', cancel);
-      if (connect.outage(vaultId)?.since === outage.since) enqueueInterrupted(vaultId);
+      if (connect.outage(vaultId)?.since === outage.since) triggers.outageLasts(vaultId);
     });
     signal.addEventListener('abort', cancel, { once: true });
   }
 
-  function enqueueInterrupted(vaultId: string | undefined): void {
-    const affected = [...cache.items.values()].filter((resource) => {
-      const { item } = statuses.of(resource);
-      return isReady(resource) && item !== undefined && (vaultId === undefined || item.vaultId === vaultId);
-    });
-    for (const [position, resource] of affected.entries()) itemQueue.addAfter(objectKey(resource), position * outagePace);
-  }
-
-  function enqueueAfterOutage(): void {
-    let position = 0;
-    for (const resource of cache.items.values()) {
-      const key = objectKey(resource);
-      if (itemReconciler.toldOfOutage(key)) itemQueue.addAfter(key, outagePace * position++);
-      else if (!isReady(resource)) itemQueue.add(key);
-    }
-    for (const workload of cache.workloads.values()) {
-      const key = objectKey(workload);
-      if (deploymentReconciler.isFailing(key)) deploymentQueue.add(key);
-    }
-  }
-
-  function forgetItem(key: string, { uid }: OnePasswordItem): void {
-    itemContention.forget(key);
-    statuses.forget(key);
-    itemReconciler.forget(key);
-    sync.forget(uid);
-  }
-
-  function forgetDeployment(key: string, { uid }: Workload): void {
-    deploymentContention.forget(key);
-    deploymentReconciler.forget(key);
-    sync.forget(uid);
-  }
-
-  function scopeSynced(namespace: string | undefined): void {
+  function namespaceRead(namespace: string | undefined): void {
     ready = true;
-    for (const store of [cache.items, cache.workloads]) {
-      for (const object of store.values()) {
-        if (namespace !== undefined && object.namespace !== namespace) continue;
-        if (store === cache.items) itemQueue.add(objectKey(object));
-        else workloadQueue.add(objectKey(object));
-      }
-    }
+    triggers.namespaceRead(namespace);
   }
 
   function watchFailed(error: KubeError, type: ResourceType, failures: number, delay: number): void {
@@ -328,13 +249,4 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
       );
     if (metricsAddress !== undefined) listeners.push(await listen('--metrics-bind-address', metricsAddress, scrape));
   }
-}
-
-/** The old operator's finalizer was gone, and is there again. */
-function isFinalizerBack(before: OnePasswordItem | Workload, after: OnePasswordItem | Workload): boolean {
-  return before.legacyFinalizers === undefined && after.legacyFinalizers !== undefined;
-}
-
-function isStatusWiped(before: OnePasswordItem, after: OnePasswordItem): boolean {
-  return before.status.item !== undefined && after.status.item === undefined;
 }
