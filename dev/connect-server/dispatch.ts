@@ -63,8 +63,10 @@ export function createDispatch({ store, tokens, faults, requests, clock, signal 
     const { method = '', url = '' } = request;
     const found = connectRouter(method, target.path);
     const route = 'refusal' in found ? 'unknown' : `${method} ${found.route.template}`;
-    const finish = requests.begin({ method, path: url, route, at: clock(), userAgent: userAgentOf(request) });
-    response.once('close', () => finish());
+    const open = requests.begin({ method, path: url, route, at: clock(), userAgent: userAgentOf(request) });
+    const { socket } = request;
+    const sentBefore = socket.bytesWritten;
+    response.once('close', () => open.end(socket.bytesWritten - sentBefore));
 
     const affliction = faults.strike({ route, path: url });
     if (affliction.latency > 0 && (await closesWithin(affliction.latency))) return;
@@ -74,7 +76,7 @@ export function createDispatch({ store, tokens, faults, requests, clock, signal 
       ('refusal' in found ? errorReply(found.refusal) : await carryOut(request, target, found, affliction));
     metrics.answered(route, reply.status);
     response.setHeader('1Password-Connect-Version', connectVersion);
-    finish(reply.status);
+    open.answer(reply.status);
     send(response, reply, affliction.fault);
   }
 

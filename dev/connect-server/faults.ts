@@ -29,14 +29,22 @@ export const faultOrderSchema = z.discriminatedUnion('kind', [
   }),
   /** Answers later by this many milliseconds; goes together with one other fault. */
   z.strictObject({ kind: z.literal('latency'), ms: z.number().nonnegative(), ...matchShape }),
-  /** Never answers. */
-  z.strictObject({ kind: z.literal('hang'), ...matchShape }),
+  /**
+   * Never answers, or stops after half of the body. What hangs goes on hanging when the fault is cleared, until the client gives up or the
+   * server closes.
+   */
+  z.strictObject({ kind: z.literal('hang'), at: z.enum(['start', 'body']).optional(), ...matchShape }),
   /** Resets the connection: instead of an answer, or after half of its body. */
   z.strictObject({ kind: z.literal('reset'), at: z.enum(['start', 'body']).optional(), ...matchShape }),
   /** Ends the connection in order, after half of the body that its length announced. */
   z.strictObject({ kind: z.literal('truncated'), ...matchShape }),
   /** Answers with half of the body, as if that were all. */
   z.strictObject({ kind: z.literal('malformed'), ...matchShape }),
+  /**
+   * Goes on with blanks after the answer, up to this many bytes in all: JSON stays what it was, and only a client with a limit minds. They
+   * are written as the client takes them, never held. The length is announced unless `contentLength` is false.
+   */
+  z.strictObject({ kind: z.literal('huge'), bytes: z.int().positive(), contentLength: z.boolean().optional(), ...matchShape }),
   /** Answers with another content type. */
   z.strictObject({ kind: z.literal('content-type'), contentType: headerSchema, ...matchShape }),
   /** Answers with 302. */

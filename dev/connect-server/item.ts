@@ -117,6 +117,8 @@ export interface ItemDraft {
   /** Set to pretend a restored backup or a long history; else 1, and 1 more with each edit. */
   readonly version?: number | undefined;
   readonly state?: 'ARCHIVED' | undefined;
+  /** Set to pretend an old item, in ISO 8601; else now. */
+  readonly createdAt?: string | undefined;
 }
 
 /** A field as stored. For `OTP` the value is the secret or its otpauth URI, and the code is computed when it is asked for. */

@@ -10,6 +10,8 @@ export interface LoggedRequest {
   readonly userAgent: string;
   /** Absent while it is unanswered, and for good when a fault left it so. */
   readonly status?: number;
+  /** Bytes that the connection took for the answer, its head included; present once the answer or the connection has ended. */
+  readonly sent?: number;
 }
 
 /** What was asked of the server. The `/dev` paths do not count. */
@@ -26,9 +28,17 @@ export interface RequestLog {
   reset(): void;
 }
 
-/** The log, and how the server writes it: `begin` on arrival, and what that returns when the request is over; a second call does nothing. */
+/** The log, and how the server writes it: `begin` on arrival. */
 export interface RequestRecorder extends RequestLog {
-  begin(request: Omit<LoggedRequest, 'status'>): (status?: number) => void;
+  begin(request: Omit<LoggedRequest, 'status' | 'sent'>): OpenRequest;
+}
+
+/** A request that is being answered. */
+export interface OpenRequest {
+  /** It has its answer, which is on its way from now on. */
+  answer(status: number): void;
+  /** Its answer is out, or its connection has ended, with or without one. */
+  end(sent: number): void;
 }
 
 const limit = 100_000;
@@ -66,12 +76,17 @@ export function createRequestLog(): RequestRecorder {
       active += 1;
       peak = Math.max(peak, active);
       counts.set(request.route, (counts.get(request.route) ?? 0) + 1);
-      let over = false;
-      return (status) => {
-        if (over) return;
-        over = true;
-        active -= 1;
-        if (status !== undefined) entry.status = status;
+      return {
+        answer(status) {
+          // Whoever gave up while the answer was delayed got none.
+          if (entry.sent !== undefined) return;
+          entry.status = status;
+          active -= 1;
+        },
+        end(sent) {
+          if (entry.status === undefined) active -= 1;
+          entry.sent = sent;
+        },
       };
     },
   };

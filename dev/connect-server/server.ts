@@ -1,8 +1,8 @@
 import { once } from 'node:events';
-import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createDispatch } from './dispatch.ts';
 import { createFaults, type Faults } from './faults.ts';
+import { createHttpServer, type TlsOptions } from './http-server.ts';
 import { createRequestLog, type RequestLog } from './requests.ts';
 import { plantSeed, type Seed } from './seed.ts';
 import { createStore, type Store } from './store.ts';
@@ -14,11 +14,13 @@ export interface ConnectServerOptions {
   readonly port?: number;
   /** Milliseconds since the epoch; the system's clock unless it says otherwise. */
   readonly clock?: () => number;
+  /** Speaks TLS with this certificate, which should be for 127.0.0.1; plain HTTP unless it says otherwise. */
+  readonly tls?: TlsOptions;
 }
 
 /** A running server, and everything a test may turn in it. */
 export interface ConnectServer {
-  /** `http://127.0.0.1:PORT`. */
+  /** `http://127.0.0.1:PORT`, or `https:` with `tls`. */
   readonly url: string;
   readonly store: Store;
   readonly faults: Faults;
@@ -31,14 +33,12 @@ export interface ConnectServer {
   close(): Promise<void>;
 }
 
-/** Longer than any client keeps an idle connection, so that none is closed under a request: milliseconds. */
-const keepAliveTimeout = 120_000;
-
 /**
  * Starts a 1Password Connect server for demonstration and tests: the API over loopback, kept in memory, with faults to order.
- * @throws SeedError for a seed that is not valid, and what listening throws, such as EADDRINUSE
+ * @throws SeedError for a seed that is not valid, what OpenSSL says of a certificate it cannot use, and what listening throws, such as
+ * EADDRINUSE
  */
-export async function startConnectServer({ seed, port = 0, clock = Date.now }: ConnectServerOptions): Promise<ConnectServer> {
+export async function startConnectServer({ seed, port = 0, clock = Date.now, tls }: ConnectServerOptions): Promise<ConnectServer> {
   const store = createStore(clock);
   plantSeed(store, seed);
   const tokens = createTokens(store, clock);
@@ -47,13 +47,13 @@ export async function startConnectServer({ seed, port = 0, clock = Date.now }: C
   const closing = new AbortController();
   const dispatch = createDispatch({ store, tokens, faults, requests, clock, signal: closing.signal });
 
-  const server = createServer({ keepAliveTimeout }, (request, response) => void dispatch(request, response));
+  const server = createHttpServer(tls, (request, response) => void dispatch(request, response));
   server.listen(port, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address() as AddressInfo;
 
   return {
-    url: `http://127.0.0.1:${address.port}`,
+    url: `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${address.port}`,
     store,
     faults,
     requests,

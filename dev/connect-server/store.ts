@@ -15,7 +15,7 @@ export interface StoreView {
   findVault(vaultId: string): Vault | undefined;
   /** By ids only; archived items included. */
   findItem(vaultId: string, itemId: string): Item | undefined;
-  /** What a listing shows: all items but the archived ones, oldest first. */
+  /** What a listing shows: all items but the archived ones, in the order in which they were made here. */
   activeItems(vaultId: string): readonly Item[];
 }
 
@@ -24,10 +24,18 @@ export interface VaultDraft {
   readonly name: string;
   readonly description?: string;
   readonly type?: 'USER_CREATED' | 'PERSONAL' | 'EVERYONE' | 'TRANSFER';
+  /** Set to pretend an old vault, in ISO 8601; else now. */
+  readonly createdAt?: string;
 }
 
+/** What an edit may say of a vault. */
+export type VaultChanges = Partial<Pick<VaultDraft, 'name' | 'description'>>;
+
+/** What an edit may say of an item: not what it has from its creation on. */
+export type ItemChanges = Omit<ItemDraft, 'id' | 'state' | 'createdAt'>;
+
 /**
- * The vaults and items of the server, in memory. A vault is named by id or name, an item by id or title (the oldest of that title).
+ * The vaults and items of the server, in memory. A vault is named by id or name, an item by id or title (the first made of that title).
  * An edit of an item moves its `version` by 1 and its `updatedAt`, and the vault's `contentVersion` by 1 and its `updatedAt`.
  * Edits throw StoreError when what they name does not exist.
  */
@@ -36,13 +44,16 @@ export interface Store extends StoreView {
   item(vault: string, item: string): Item;
   createVault(draft: VaultDraft): Vault;
   /** Renames or describes anew: moves `attributeVersion`, not `contentVersion`. */
-  updateVault(vault: string, changes: Partial<Pick<VaultDraft, 'name' | 'description'>>): Vault;
+  updateVault(vault: string, changes: VaultChanges): Vault;
+  renameVault(vault: string, name: string): Vault;
+  /** The vault answers 404 from now on, and its items with it. */
   deleteVault(vault: string): void;
   createItem(vault: string, draft: ItemDraft): Item;
   /** Replaces all content; files stay unless the draft has `files`, as the API cannot change them. */
-  replaceItem(vault: string, item: string, draft: Omit<ItemDraft, 'id' | 'state'>): Item;
+  replaceItem(vault: string, item: string, draft: ItemChanges): Item;
   /** Replaces what `changes` names and leaves the rest. */
-  updateItem(vault: string, item: string, changes: Partial<Omit<ItemDraft, 'id' | 'state'>>): Item;
+  updateItem(vault: string, item: string, changes: Partial<ItemChanges>): Item;
+  renameItem(vault: string, item: string, title: string): Item;
   /** An empty patch changes nothing, the version neither. Throws PatchError or a ZodError when the result is no item. */
   patchItem(vault: string, item: string, operations: readonly PatchOperation[]): Item;
   /** Sets the value of the first field with this label, or adds a concealed field. */
@@ -50,7 +61,10 @@ export interface Store extends StoreView {
   /** The item leaves the listings and still answers by id. */
   archiveItem(vault: string, item: string): Item;
   restoreItem(vault: string, item: string): Item;
+  /** The item answers 404 from now on. */
   deleteItem(vault: string, item: string): void;
+  /** Takes an item from one vault to another, as 1Password does: as a new item there, with an id of its own, and the old one is deleted. */
+  moveItem(from: string, to: string, item: string): Item;
   /** The store as it is now, unaffected by later edits. */
   snapshot(): StoreView;
 }
@@ -93,12 +107,44 @@ export function createStore(clock: () => number): Store {
     return after;
   }
 
-  function updateItem(vault: string, item: string, changes: Partial<Omit<ItemDraft, 'id' | 'state'>>): Item {
+  function updateItem(vault: string, item: string, changes: Partial<ItemChanges>): Item {
     return edit(vault, item, (before) => ({
       ...identityOf(before),
       ...completeContent({ ...contentOf(before), ...changes }),
       ...versionOf(changes),
     }));
+  }
+
+  function updateVault(vault: string, changes: VaultChanges): Vault {
+    const state = requireVault(vault);
+    state.vault = { ...state.vault, ...changes, attributeVersion: state.vault.attributeVersion + 1, updatedAt: now() };
+    return state.vault;
+  }
+
+  function createItem(vault: string, draft: ItemDraft): Item {
+    const state = requireVault(vault);
+    const id = draft.id ?? randomId();
+    if (state.items.has(id)) throw new StoreError(`there is an item ${id} already`);
+    const item: Item = {
+      id,
+      vault: { id: state.vault.id },
+      ...completeContent(draft),
+      version: draft.version ?? 1,
+      ...(draft.state === undefined ? {} : { state: draft.state }),
+      createdAt: draft.createdAt ?? now(),
+      updatedAt: now(),
+    };
+    state.items.set(id, item);
+    contentMoved(state, activeCount(item));
+    return item;
+  }
+
+  function deleteItem(vault: string, item: string): Item {
+    const state = requireVault(vault);
+    const before = requireItem(state, item);
+    state.items.delete(before.id);
+    contentMoved(state, -activeCount(before));
+    return before;
   }
 
   return {
@@ -117,40 +163,21 @@ export function createStore(clock: () => number): Store {
         attributeVersion: 1,
         contentVersion: 1,
         items: 0,
-        createdAt: now(),
+        createdAt: draft.createdAt ?? now(),
         updatedAt: now(),
       };
       states.set(id, { vault, items: new Map() });
       return vault;
     },
 
-    updateVault(vault, changes) {
-      const state = requireVault(vault);
-      state.vault = { ...state.vault, ...changes, attributeVersion: state.vault.attributeVersion + 1, updatedAt: now() };
-      return state.vault;
-    },
+    updateVault,
+    renameVault: (vault, name) => updateVault(vault, { name }),
 
     deleteVault(vault) {
       states.delete(requireVault(vault).vault.id);
     },
 
-    createItem(vault, draft) {
-      const state = requireVault(vault);
-      const id = draft.id ?? randomId();
-      if (state.items.has(id)) throw new StoreError(`there is an item ${id} already`);
-      const item: Item = {
-        id,
-        vault: { id: state.vault.id },
-        ...completeContent(draft),
-        version: draft.version ?? 1,
-        ...(draft.state === undefined ? {} : { state: draft.state }),
-        createdAt: now(),
-        updatedAt: now(),
-      };
-      state.items.set(id, item);
-      contentMoved(state, activeCount(item));
-      return item;
-    },
+    createItem,
 
     replaceItem(vault, item, draft) {
       return edit(vault, item, (before) => ({
@@ -161,6 +188,7 @@ export function createStore(clock: () => number): Store {
     },
 
     updateItem,
+    renameItem: (vault, item, title) => updateItem(vault, item, { title }),
 
     patchItem(vault, item, operations) {
       const before = requireItem(requireVault(vault), item);
@@ -184,11 +212,12 @@ export function createStore(clock: () => number): Store {
         return { ...identity, ...contentOf(before) };
       }),
 
-    deleteItem(vault, item) {
-      const state = requireVault(vault);
-      const before = requireItem(state, item);
-      state.items.delete(before.id);
-      contentMoved(state, -activeCount(before));
+    deleteItem,
+
+    moveItem(from, to, item) {
+      requireVault(to);
+      const before = deleteItem(from, item);
+      return createItem(to, { ...contentOf(before), ...(before.state === undefined ? {} : { state: before.state }) });
     },
 
     snapshot() {

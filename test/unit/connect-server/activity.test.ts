@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { createRequestLog } from '../../../dev/connect-server/requests.ts';
 import { apiRequestListSchema, serverHealthSchema } from '../../../src/connect/schema.ts';
+import { eventually } from '../../support/eventually.ts';
 import { startServer } from './harness.ts';
 
 describe('activity', () => {
@@ -100,5 +102,24 @@ describe('the request log', () => {
     expect(server.requests.all.at(-1)).toMatchObject({ method: 'GET', path: '/v1/vaults?filter=x', status: 401, userAgent: 'node' });
     server.requests.reset();
     expect([server.requests.total, server.requests.all, server.requests.counts()]).toStrictEqual([0, [], {}]);
+  });
+
+  it('says how many bytes an answer took', async () => {
+    const server = await startServer();
+    const body = await (await server.request('GET', '/v1/vaults')).text();
+    const sent = await eventually('the answer to end', () => server.requests.all[0]?.sent);
+    expect(sent).toBeGreaterThan(body.length);
+    expect(sent).toBeLessThan(body.length + 1_000);
+  });
+
+  it('counts a request once whose client gave up before its answer', () => {
+    const log = createRequestLog();
+    const begin = () => log.begin({ method: 'GET', path: '/', route: 'GET /', at: 0, userAgent: '' });
+    const givenUp = begin();
+    givenUp.end(0);
+    givenUp.answer(200);
+    begin();
+    begin();
+    expect([log.peak, log.all[0]?.status]).toStrictEqual([2, undefined]);
   });
 });

@@ -47,8 +47,12 @@ describe('versions', () => {
   it('a renamed vault moves its attribute version alone', async () => {
     const server = await startServer();
     const before = server.store.vault('Demo');
-    const after = server.store.updateVault('Demo', { name: 'Renamed' });
-    expect([after.attributeVersion, after.contentVersion]).toStrictEqual([before.attributeVersion + 1, before.contentVersion]);
+    const after = server.store.renameVault('Demo', 'Renamed');
+    expect([after.name, after.attributeVersion, after.contentVersion]).toStrictEqual([
+      'Renamed',
+      before.attributeVersion + 1,
+      before.contentVersion,
+    ]);
   });
 
   it('a version can be set, as by a restored backup', async () => {
@@ -67,10 +71,56 @@ describe('versions', () => {
     expect(await server.read(vaultSchema, server.path('Demo'))).toMatchObject({ items: 2 });
   });
 
+  it('a new title moves the item version', async () => {
+    const server = await startServer();
+    server.store.renameItem('Demo', 'database', 'renamed');
+    expect(await server.read(itemSchema, server.path('Demo', 'renamed'))).toMatchObject({ title: 'renamed', version: 2 });
+  });
+
+  it('vaults and items can be older than the server', async () => {
+    const server = await startServer();
+    const createdAt = '2020-01-01T00:00:00.000Z';
+    server.store.createVault({ name: 'Old', createdAt });
+    server.store.createItem('Old', { title: 'old', createdAt });
+    server.store.setField('Old', 'old', 'password', 'x');
+    expect(await server.read(vaultSchema, server.path('Old'))).toMatchObject({ createdAt });
+    expect(await server.read(itemSchema, server.path('Old', 'old'))).toMatchObject({ createdAt });
+  });
+
   it('refuses to edit what does not exist', async () => {
     const { store } = await startServer();
     expect(() => store.setField('Demo', 'missing', 'password', 'x')).toThrow('there is no item missing in the vault Demo');
     expect(() => store.createItem('Missing', { title: 'x' })).toThrow('there is no vault Missing');
+  });
+});
+
+describe('an item that moves to another vault', () => {
+  it('is a new item there, with an id of its own and the same content', async () => {
+    const server = await startServer();
+    const { id } = server.store.item('Demo', 'database');
+    const { fields, files } = await server.read(itemSchema, server.path('Demo', 'database'));
+    const moved = server.store.moveItem('Demo', 'Other', 'database');
+    expect(moved.id).not.toBe(id);
+    const read = await server.read(itemSchema, server.path('Other', 'database'));
+    expect(read).toMatchObject({ title: 'database', version: 1, vault: { id: server.store.vault('Other').id } });
+    const content = (of: typeof fields) => of.map(({ label, type, value }) => [label, type, value]);
+    expect([content(read.fields), read.files.map(({ name }) => name)]).toStrictEqual([content(fields), files.map(({ name }) => name)]);
+  });
+
+  it('is gone from where it was, and moves the content version of both vaults', async () => {
+    const server = await startServer();
+    const path = server.path('Demo', 'database');
+    const contents = () => ['Demo', 'Other'].map((vault) => server.store.vault(vault).contentVersion);
+    const [from = 0, to = 0] = contents();
+    server.store.moveItem('Demo', 'Other', 'database');
+    expect(await server.fail('GET', path)).toMatchObject({ status: 404 });
+    expect(contents()).toStrictEqual([from + 1, to + 1]);
+  });
+
+  it('stays where it is when there is no such vault', async () => {
+    const { store } = await startServer();
+    expect(() => store.moveItem('Demo', 'Missing', 'database')).toThrow('there is no vault Missing');
+    expect(store.item('Demo', 'database').version).toBe(1);
   });
 });
 

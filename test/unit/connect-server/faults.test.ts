@@ -1,6 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import type { FaultOrder } from '../../../dev/connect-server/faults.ts';
 import { itemSchema, vaultListSchema } from '../../../src/connect/schema.ts';
+import { eventually } from '../../support/eventually.ts';
 import { startServer } from './harness.ts';
 
 const order = (url: string, body: unknown) => fetch(`${url}/dev/faults`, { method: 'POST', body: JSON.stringify(body) });
@@ -106,18 +107,50 @@ describe('what a fault does', () => {
     expect(server.requests.all[0]).not.toHaveProperty('status');
   });
 
-  it.each<FaultOrder>([{ kind: 'hang' }, { kind: 'latency', ms: 3_600_000 }])('$kind ends when the server closes', async (fault) => {
+  it('goes on hanging when it is cleared, and strikes no further request', async () => {
     const server = await startServer();
-    server.faults.order(fault);
-    const [outcome] = await Promise.all([
-      server.request('GET', '/v1/vaults').then(
-        () => 'answered',
-        () => 'broken off',
-      ),
-      vi.waitFor(() => expect(server.requests.total).toBe(1)).then(() => server.close()),
-    ]);
-    expect(outcome).toBe('broken off');
+    const hang = server.faults.order({ kind: 'hang' });
+    const asked = server.request('GET', '/v1/vaults').then(
+      () => 'answered',
+      () => 'broken off',
+    );
+    await vi.waitFor(() => expect(server.requests.total).toBe(1));
+    hang.clear();
+    expect((await server.request('GET', '/v1/vaults')).status).toBe(200);
+    await server.close();
+    expect(await asked).toBe('broken off');
   });
+
+  it('hangs after half of the body', async () => {
+    const server = await startServer();
+    server.faults.order({ kind: 'hang', at: 'body' });
+    const response = await server.request('GET', '/v1/vaults');
+    const reading = response.text();
+    reading.catch(() => {});
+    await vi.waitFor(() => expect(server.requests.all[0]).toHaveProperty('status', 200));
+    expect(server.requests.all[0]).not.toHaveProperty('sent');
+    await server.close();
+    await expect(reading).rejects.toThrow('terminated');
+  });
+
+  it.each<FaultOrder>([{ kind: 'hang' }, { kind: 'hang', at: 'body' }, { kind: 'latency', ms: 3_600_000 }])(
+    '%j ends when the server closes',
+    async (fault) => {
+      const server = await startServer();
+      server.faults.order(fault);
+      const [outcome] = await Promise.all([
+        server
+          .request('GET', '/v1/vaults')
+          .then((response) => response.text())
+          .then(
+            () => 'answered',
+            () => 'broken off',
+          ),
+        vi.waitFor(() => expect(server.requests.total).toBe(1)).then(() => server.close()),
+      ]);
+      expect(outcome).toBe('broken off');
+    },
+  );
 
   it('resets the connection instead of an answer', async () => {
     const server = await startServer();
@@ -143,6 +176,36 @@ describe('what a fault does', () => {
     const text = await response.text();
     expect(response.headers.get('content-length')).toBe(String(Buffer.byteLength(text)));
     expect(() => JSON.parse(text) as unknown).toThrow(SyntaxError);
+  });
+
+  it.each([undefined, true, false])('goes on with blanks up to a size of choice, contentLength being %s', async (contentLength) => {
+    const server = await startServer();
+    const bytes = 300_000;
+    server.faults.order({ kind: 'huge', bytes, ...(contentLength !== undefined && { contentLength }) });
+    const response = await server.request('GET', '/v1/vaults');
+    expect(response.headers.get('content-length')).toBe(contentLength === false ? null : String(bytes));
+    const body = await response.text();
+    expect(body).toHaveLength(bytes);
+    expect(vaultListSchema.parse(JSON.parse(body))).toHaveLength(2);
+  });
+
+  it('leaves an answer that is larger already as it is', async () => {
+    const server = await startServer();
+    server.faults.order({ kind: 'huge', bytes: 1 });
+    expect(await server.read(vaultListSchema, '/v1/vaults')).toHaveLength(2);
+  });
+
+  it('makes a huge answer as the client takes it, and stops with the client', async () => {
+    const server = await startServer();
+    server.faults.order({ kind: 'huge', bytes: 8 * 1024 ** 4 });
+    const before = process.memoryUsage().arrayBuffers;
+    const response = await server.request('GET', '/v1/vaults');
+    const reader = response.body?.getReader();
+    await reader?.read();
+    await reader?.cancel();
+    const sent = await eventually('the answer to end', () => server.requests.all[0]?.sent);
+    expect(sent).toBeLessThan(32 * 1024 ** 2);
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(32 * 1024 ** 2);
   });
 
   it('answers with a wrong content type', async () => {
@@ -208,6 +271,8 @@ describe('/dev/faults', () => {
     { kind: 'nonsense' },
     { kind: 'latency' },
     { kind: 'hang', every: 0 },
+    { kind: 'huge' },
+    { kind: 'huge', bytes: 0 },
     { kind: 'hang', extra: true },
     { kind: 'redirect', location: 'a\r\nb' },
     7,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { itemSchema, itemSummaryListSchema, vaultListSchema, vaultSchema } from '../../../src/connect/schema.ts';
-import { startServer } from './harness.ts';
+import { manualClock, startServer } from './harness.ts';
 
 const unknownId = 'a'.repeat(26);
 const filtered = (filter: string) => `?filter=${encodeURIComponent(filter)}`;
@@ -36,6 +36,18 @@ describe('items', () => {
     const text = await response.text();
     expect(itemSummaryListSchema.parse(JSON.parse(text)).map(({ title }) => title)).toStrictEqual(['database', 'api-key']);
     expect(text).not.toMatch(/fields|sections|files/);
+  });
+
+  it('lists what a client needs to see a change: tags, version, and no state while the item is active', async () => {
+    const clock = manualClock();
+    const server = await startServer({ clock: clock.now });
+    const createdAt = new Date(clock.now()).toISOString();
+    clock.advance(1000);
+    server.store.updateItem('Demo', 'database', { tags: ['c'] });
+    const [database] = await server.read(itemSummaryListSchema, `${server.path('Demo')}/items`);
+    expect(database).toMatchObject({ tags: ['c'], version: 2, category: 'DATABASE', createdAt });
+    expect(database?.updatedAt).toBe(new Date(clock.now()).toISOString());
+    expect(database).not.toHaveProperty('state');
   });
 
   it('gives an item in full', async () => {

@@ -1,9 +1,15 @@
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { inspect } from 'node:util';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { FaultOrder } from '../../../dev/connect-server/faults.ts';
 import type { Seed } from '../../../dev/connect-server/seed.ts';
+import { type ConnectServer, startConnectServer } from '../../../dev/connect-server/server.ts';
 import { Failure, type Reason } from '../../../src/api/reasons.ts';
 import { type ConnectClient, createConnectClient } from '../../../src/connect/client.ts';
+import { type Certificate, createCertificateAuthority } from '../../support/certificates.ts';
+import { eventually } from '../../support/eventually.ts';
 import { createFakeClock } from '../../support/fake-clock.ts';
 import { connect } from './connect-server.ts';
 
@@ -106,6 +112,7 @@ describe('Connect is read', () => {
 
 describe('a failure has a name, and quotes no word of the answer', () => {
   const status = (code: number, body: unknown = { status: code, message: canary }): FaultOrder => ({ kind: 'status', status: code, body });
+  const page: FaultOrder = { kind: 'status', status: 200, body: `<html>${canary}`, contentType: 'text/html' };
 
   it.each<[string, Ask, FaultOrder, Reason, RegExp]>([
     ['401', vaults, status(401), 'ConnectUnauthorized', /OP_CONNECT_TOKEN/],
@@ -120,6 +127,7 @@ describe('a failure has a name, and quotes no word of the answer', () => {
     ['400', item, status(400), 'ConnectProtocolError', /status 400/],
     ['204', vaults, status(204), 'ConnectProtocolError', /status 204/],
     ['a redirect, which is not followed', vaults, { kind: 'redirect', location: '/heartbeat' }, 'ConnectProtocolError', /status 302/],
+    ['a page that says so', vaults, page, 'ConnectProtocolError', /OP_CONNECT_HOST/],
     ['half an answer as if it were all', item, { kind: 'malformed' }, 'ConnectProtocolError', /not JSON/],
     ['a page', vaults, status(200, `<html>${canary}`), 'ConnectProtocolError', /not JSON/],
     ['nothing', vaults, status(200, ''), 'ConnectProtocolError', /not JSON/],
@@ -191,6 +199,13 @@ describe('a failure has a name, and quotes no word of the answer', () => {
     await expect(asked).rejects.toMatchObject({ name: 'AbortError' });
   });
 
+  it.each(['ARCHIVED', 'DELETED'])('when the item answers by id as %s', async (state) => {
+    const { server, client } = await connect(seed);
+    const gone = { id: itemId, title: 't', vault: { id: vaultId }, category: 'LOGIN', version: 3, state };
+    server.faults.order({ kind: 'status', status: 200, body: gone });
+    expect((await failureOf(item(client))).reason).toBe('ItemNotFound');
+  });
+
   it('when the item is archived, which still answers by id', async () => {
     const { server, client } = await connect(seed);
     server.store.archiveItem(vaultId, itemId);
@@ -208,6 +223,183 @@ it.each<[string, string | number | undefined, number | undefined]>([
   const { server, client } = await connect(seed);
   server.faults.order({ kind: 'status', status: 429, ...(retryAfter !== undefined && { retryAfter }) });
   expect((await failureOf(vaults(client))).retryAfter).toBe(expected);
+});
+
+it('JSON is read under any content type', async () => {
+  const { server, client } = await connect(seed);
+  server.faults.order({ kind: 'content-type', contentType: 'text/plain' });
+  expect(await vaults(client)).toHaveLength(1);
+});
+
+it.each<[string, Ask]>([
+  ['the vaults', vaults],
+  ['a listing', items],
+  ['an item', item],
+  ['a file', content],
+])('a redirect is never followed, and the token goes nowhere else: %s', async (_, ask) => {
+  const { server, client } = await connect(seed);
+  const elsewhere = await startConnectServer({ seed });
+  onTestFinished(() => elsewhere.close());
+  server.faults.order({ kind: 'redirect', location: `${elsewhere.url}/v1/vaults` });
+  expect((await failureOf(ask(client))).reason).toBe('ConnectProtocolError');
+  expect([server.requests.total, elsewhere.requests.total]).toEqual([1, 0]);
+});
+
+describe('an answer that does not end in a minute is given up', () => {
+  it.each<FaultOrder>([{ kind: 'hang' }, { kind: 'hang', at: 'body' }, { kind: 'latency', ms: 3_600_000 }])('%j', async (fault) => {
+    const { server, client, clock } = await connect(seed);
+    server.faults.order(fault);
+    const outcome = failureOf(item(client));
+    const settled = vi.fn<() => void>();
+    void outcome.then(settled);
+    const halfway = fault.kind === 'hang' && fault.at === 'body';
+    await eventually('the request', () =>
+      server.requests.total === 1 && (!halfway || server.requests.all[0]?.status === 200) ? true : undefined,
+    );
+    clock.advance(59_999);
+    await fetch(`${server.url}/dev/faults`);
+    expect(settled).not.toHaveBeenCalled();
+    clock.advance(1);
+    expect((await outcome).reason).toBe('ConnectUnavailable');
+    await vi.waitFor(() => expect(server.requests.all[0]).toHaveProperty('sent'));
+  });
+
+  it('and the next request is answered', async () => {
+    const { server, client, clock } = await connect(seed, 1);
+    server.faults.order({ kind: 'hang', times: 1 });
+    const outcome = failureOf(item(client));
+    await vi.waitFor(() => expect(server.requests.total).toBe(1));
+    const next = client.listVaults(signal);
+    clock.advance(60_000);
+    await outcome;
+    expect(await next).toHaveLength(1);
+  });
+});
+
+describe('an answer without end', () => {
+  const mebibyte = 1024 ** 2;
+  const bytes = 256 * mebibyte;
+  /** What may be under way beside what is kept: buffers of both ends, and garbage. */
+  const slack = 48 * mebibyte;
+
+  const cases = [
+    { what: 'the vaults', ask: vaults, limit: 64 * mebibyte, reason: 'ConnectProtocolError' },
+    { what: 'a listing', ask: items, limit: 64 * mebibyte, reason: 'ConnectProtocolError' },
+    { what: 'an item', ask: item, limit: 8 * mebibyte, reason: 'ConnectProtocolError' },
+    { what: 'a file', ask: content, limit: mebibyte, reason: 'SecretTooLarge' },
+  ] as const;
+  const lengths = cases.flatMap((one) => [true, false].map((contentLength) => ({ ...one, contentLength })));
+
+  it.each(lengths)('is refused: $what, contentLength $contentLength', async ({ ask, reason, limit, contentLength }) => {
+    const { server, client } = await connect(seed);
+    server.faults.order({ kind: 'huge', bytes: limit + 1, contentLength });
+    expect((await failureOf(ask(client))).reason).toBe(reason);
+  });
+
+  it.each(lengths)('is not read to its end: $what, contentLength $contentLength', async ({ ask, limit, contentLength }) => {
+    const { server, client } = await connect(seed);
+    server.faults.order({ kind: 'huge', bytes, contentLength });
+    await failureOf(ask(client));
+    const sent = await eventually('the answer to end', () => server.requests.all[0]?.sent);
+    expect(sent).toBeLessThan(limit + slack);
+  });
+
+  it.each(cases)('is not kept beyond its limit: $what', async ({ ask, limit }) => {
+    const { server, client } = await connect(seed);
+    server.faults.order({ kind: 'huge', bytes, contentLength: false });
+    expect(await growthDuring(() => failureOf(ask(client)))).toBeLessThan(limit + slack);
+  });
+
+  it.each(cases)('is read when it just fits: $what', async ({ ask, limit }) => {
+    const { server, client } = await connect(seed);
+    server.faults.order({ kind: 'huge', bytes: limit });
+    expect(await ask(client)).toBeDefined();
+  });
+
+  it('does not spoil the next request', async () => {
+    const { server, client } = await connect(seed, 1);
+    server.faults.order({ kind: 'huge', bytes, times: 1 });
+    await failureOf(item(client));
+    expect(await item(client)).toMatchObject({ id: itemId });
+  });
+});
+
+/** The most bytes by which the buffers in use in this process grew while `work` was under way; garbage does not count. */
+async function growthDuring(work: () => Promise<unknown>): Promise<number> {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const inUse = (): number => {
+    collect();
+    return process.memoryUsage().arrayBuffers;
+  };
+  inUse();
+  const before = inUse();
+  let most = before;
+  const sampling = setInterval(() => (most = Math.max(most, inUse())), 40);
+  try {
+    await work();
+  } finally {
+    clearInterval(sampling);
+  }
+  return most - before;
+}
+
+describe('the certificate of Connect is verified', () => {
+  const authority = createCertificateAuthority();
+
+  /** A Connect server over TLS, and a client for it; the authority is trusted by the whole process until the test ends if `trusted`. */
+  async function connectTls(
+    certificate: Certificate,
+    trusted: boolean,
+  ): Promise<{ readonly server: ConnectServer; readonly client: ConnectClient }> {
+    const before = getCACertificates('default');
+    if (trusted) setDefaultCACertificates([...before, authority.cert]);
+    const server = await startConnectServer({ seed, tls: certificate });
+    const token = server.issueToken({ vaults: ['*'] });
+    const client = createConnectClient({ host: server.url, token, userAgent: 'test', clock: createFakeClock() });
+    onTestFinished(async () => {
+      setDefaultCACertificates(before);
+      await client.close();
+      await server.close();
+    });
+    return { server, client };
+  }
+
+  it('and it is read when its authority is trusted', async () => {
+    const { client } = await connectTls(authority.issue('127.0.0.1'), true);
+    expect(await vaults(client)).toHaveLength(1);
+  });
+
+  it.each<[string, Certificate, boolean, RegExp]>([
+    ['of an unknown authority', authority.issue('127.0.0.1'), false, /UNABLE_TO_VERIFY_LEAF_SIGNATURE/],
+    ['of another host', authority.issue('connect.example.com'), true, /ERR_TLS_CERT_ALTNAME_INVALID/],
+    ['that has expired', authority.issue('127.0.0.1', { until: new Date(0) }), true, /CERT_HAS_EXPIRED/],
+  ])('one %s is refused, with its code and a cure', async (_, certificate, trusted, code) => {
+    const { server, client } = await connectTls(certificate, trusted);
+    const failure = await failureOf(vaults(client));
+    expect(failure).toMatchObject({ reason: 'ConnectUnavailable', message: expect.stringMatching(code) as string });
+    expect(failure.message).toContain('; ');
+    expect(server.requests.total).toBe(0);
+  });
+
+  it('even where the environment says not to', async () => {
+    vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0');
+    const warned = vi.spyOn(process, 'emitWarning').mockReturnValue();
+    onTestFinished(() => {
+      vi.unstubAllEnvs();
+      warned.mockRestore();
+    });
+    const { client } = await connectTls(authority.issue('127.0.0.1'), false);
+    expect((await failureOf(vaults(client))).reason).toBe('ConnectUnavailable');
+  });
+
+  it('and a server that does not speak TLS at all is refused', async () => {
+    const { server } = await connect(seed);
+    const host = server.url.replace('http:', 'https:');
+    const client = createConnectClient({ host, token: 't', userAgent: 'test', clock: createFakeClock() });
+    onTestFinished(() => client.close());
+    expect((await failureOf(vaults(client))).reason).toBe('ConnectUnavailable');
+  });
 });
 
 describe('only ids enter a path', () => {
