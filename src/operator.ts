@@ -64,6 +64,9 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   const failed = new AbortController();
   const signal = AbortSignal.any([stop, failed.signal]);
 
+  // A slab of Node's pool is memory as somebody freed it, values and all, and outlives what is put into it.
+  Buffer.poolSize = 0;
+
   const userAgent = `keyturn/${version}`;
   const metrics = createMetrics(version);
   const kube = createKubeClient({ load: credentials, clock, userAgent, onRequest: metrics.kubeRequest });

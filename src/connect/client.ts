@@ -1,10 +1,11 @@
-import { Agent, type Dispatcher } from 'undici';
+import type { Dispatcher } from 'undici';
 import { z } from 'zod';
 import { freezingTag } from '../api/names.ts';
 import { Failure } from '../api/reasons.ts';
 import type { Item, ItemFile, ItemSummary, Vault } from '../domain/item.ts';
 import { SecretValue } from '../domain/secret-value.ts';
 import type { Clock } from '../runtime/clock.ts';
+import { createAgent } from '../runtime/http-agent.ts';
 import { withDeadline } from '../runtime/deadline.ts';
 import { createSemaphore } from '../runtime/semaphore.ts';
 import { askedDelay, transportCode } from '../runtime/transport.ts';
@@ -75,7 +76,7 @@ class ConnectFailure extends Failure {
 export function createConnectClient(options: ConnectClientOptions): ConnectClient {
   const { host, token, userAgent, clock, parallelRequests = 32, onRequest, onOutage, ca } = options;
   const base = new URL(host.endsWith('/') ? host : `${host}/`);
-  const agent = new Agent({
+  const agent = createAgent({
     connect: { timeout: timeouts.connect, rejectUnauthorized: true, ...(ca !== undefined && { ca }) },
     connections: parallelRequests,
     allowH2: false,

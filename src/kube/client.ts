@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
-import { Agent, type Dispatcher } from 'undici';
+import type { Agent, Dispatcher } from 'undici';
 import type { Clock } from '../runtime/clock.ts';
+import { createAgent } from '../runtime/http-agent.ts';
 import { withDeadline } from '../runtime/deadline.ts';
 import { askedDelay, transportCode } from '../runtime/transport.ts';
 import type { Authentication, Credentials, LoadCredentials } from './credentials.ts';
@@ -86,8 +87,8 @@ export function createKubeClient({ load, clock, userAgent, onRequest }: KubeClie
     session = {
       authentication,
       since,
-      requests: new Agent({ ...shared, connections: maxConnections, bodyTimeout: headersTimeout }),
-      watches: new Agent({ ...shared, bodyTimeout: watchSilence }),
+      requests: createAgent({ ...shared, connections: maxConnections, bodyTimeout: headersTimeout }),
+      watches: createAgent({ ...shared, bodyTimeout: watchSilence }),
     };
   }
 

@@ -1,0 +1,51 @@
+import type { Socket } from 'node:net';
+import { Agent, buildConnector } from 'undici';
+
+/**
+ * An agent of undici that leaves no bytes of an answer behind. Its parser is WebAssembly: every piece of an answer is copied into the
+ * parser's memory, which lives as long as the process and is overwritten only as far as later pieces reach. Here each is wiped once it is parsed.
+ */
+export function createAgent({
+  connect: options,
+  ...others
+}: Omit<Agent.Options, 'connect'> & { readonly connect: buildConnector.BuildOptions }): Agent {
+  const connect = buildConnector(options);
+  const fresh = new Set<Socket>();
+  const agent = new Agent({
+    ...others,
+    connect(target, done) {
+      connect(target, (...result) => {
+        if (result[1] !== null) fresh.add(result[1]);
+        done(...result);
+      });
+    },
+  });
+  // A connection has its parser by then, and no answer yet.
+  return agent.on('connect', () => {
+    for (const socket of fresh) if (wipeAfterParsing(socket) || socket.destroyed) fresh.delete(socket);
+  });
+}
+
+interface Llhttp {
+  readonly memory: { readonly buffer: ArrayBuffer };
+  readonly llhttp_execute: (parser: number, address: number, length: number) => number;
+}
+
+/** False when the connection has no parser that we know: nothing of this is undici's public interface. */
+function wipeAfterParsing(socket: object): boolean {
+  const symbol = Object.getOwnPropertySymbols(socket).find(({ description }) => description === 'parser');
+  const parser = symbol && (socket as Readonly<Record<symbol, { llhttp?: Llhttp } | null>>)[symbol];
+  const llhttp = parser?.llhttp;
+  if (parser == null || llhttp === undefined) return false;
+  parser.llhttp = {
+    ...llhttp,
+    llhttp_execute(pointer, address, length) {
+      try {
+        return llhttp.llhttp_execute(pointer, address, length);
+      } finally {
+        new Uint8Array(llhttp.memory.buffer, address, length).fill(0);
+      }
+    },
+  };
+  return true;
+}
