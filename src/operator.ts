@@ -1,3 +1,4 @@
+import { group, plural } from './api/names.ts';
 import type { Config } from './config.ts';
 import { createConnectClient } from './connect/client.ts';
 import type { Outage } from './connect/gate.ts';
@@ -156,6 +157,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
 
   const running: Promise<void>[] = [];
   let ready = false;
+  let crdMissed = false;
   const listeners: Listener[] = [];
   try {
     await openListeners();
@@ -228,7 +230,9 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   function watchFailed(error: KubeError, type: ResourceType, failures: number, delay: number): void {
     const retryIn = Math.round(delay);
     if (type === onePasswordItems && error.status === 404) {
-      if (failures === 1) log.error('the CRD of OnePasswordItem is not installed: apply it, it is waited for');
+      const message = `the CustomResourceDefinition ${plural}.${group} is not installed; run kubectl apply -f crds/`;
+      log[crdMissed ? 'debug' : 'error']({ error: error.message, failures, retryIn }, message);
+      crdMissed = true;
       return;
     }
     // One failure is the ordinary end of a connection; a streak is worth waking somebody, once.

@@ -1,4 +1,8 @@
+import { readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { delimiter, dirname, join, resolve } from 'node:path';
 import { KubeConfig } from '@kubernetes/client-node';
+import { parse } from 'yaml';
 
 /** TLS material and headers that authenticate requests for a while. */
 export interface Authentication {
@@ -37,10 +41,11 @@ export function credentialsFrom(file?: string): LoadCredentials {
     if (nothing) throw new Error('there is neither a kubeconfig nor a service account: set KUBECONFIG');
     if (cluster === null)
       throw new Error('the kubeconfig has no current context with a cluster: choose one with `kubectl config use-context`');
+    const tokenFile = tokenFileOf(config.getCurrentUser()?.name, file);
     return {
       server: cluster.server.replace(/\/$/, ''),
       namespace: config.getContextObject(config.getCurrentContext())?.namespace,
-      authenticate: () => authenticate(config),
+      authenticate: () => authenticate(config, tokenFile),
     };
   };
 }
@@ -56,7 +61,32 @@ interface HttpsOptions {
   auth?: string;
 }
 
-async function authenticate(config: KubeConfig): Promise<Authentication> {
+/** A user's `tokenFile`, which client-node does not read: it looks for `token-file`. */
+function tokenFileOf(user: string | undefined, file: string | undefined): string | undefined {
+  if (user === undefined) return undefined;
+  const named = process.env['KUBECONFIG']?.split(delimiter).filter((name) => name !== '') ?? [];
+  const files = file !== undefined ? [file] : named.length > 0 ? named : [join(homedir(), '.kube', 'config')];
+  for (const path of files) {
+    const tokenFile = usersOf(path).find(({ name }) => name === user)?.user?.tokenFile;
+    if (tokenFile) return resolve(dirname(path), tokenFile);
+  }
+  return undefined;
+}
+
+interface NamedUser {
+  readonly name?: string;
+  readonly user?: { readonly tokenFile?: string };
+}
+
+function usersOf(path: string): readonly NamedUser[] {
+  try {
+    return (parse(readFileSync(path, 'utf8')) as { readonly users?: readonly NamedUser[] } | null)?.users ?? [];
+  } catch {
+    return [];
+  }
+}
+
+async function authenticate(config: KubeConfig, tokenFile: string | undefined): Promise<Authentication> {
   const options: HttpsOptions = { headers: {} };
   await config.applyToHTTPSOptions(options as Parameters<KubeConfig['applyToHTTPSOptions']>[0]);
   const { ca, cert, key, servername, auth, headers } = options;
@@ -69,6 +99,11 @@ async function authenticate(config: KubeConfig): Promise<Authentication> {
       // Said outright, for a variable of Node's can switch verification off wherever nothing is said.
       rejectUnauthorized: options.rejectUnauthorized ?? true,
     },
-    headers: auth ? { ...headers, authorization: `Basic ${Buffer.from(auth).toString('base64')}` } : headers,
+    headers:
+      tokenFile !== undefined
+        ? { authorization: `Bearer ${readFileSync(tokenFile, 'utf8').trim()}` }
+        : auth
+          ? { ...headers, authorization: `Basic ${Buffer.from(auth).toString('base64')}` }
+          : headers,
   };
 }

@@ -1,6 +1,6 @@
 import { readConfig } from '../../src/config.ts';
 import { credentialsFrom } from '../../src/kube/credentials.ts';
-import { createLog } from '../../src/observability/log.ts';
+import { createLog, type Log } from '../../src/observability/log.ts';
 import { runOperator, type OperatorOptions } from '../../src/operator.ts';
 
 export interface TestOperator {
@@ -16,6 +16,8 @@ export interface TestOperatorOptions {
   readonly environment?: Readonly<Record<string, string>>;
   readonly flags?: readonly string[];
   readonly times?: OperatorOptions['times'];
+  /** Errors on standard output unless it says otherwise. */
+  readonly log?: Log;
 }
 
 /** The operator in this process, as `main.ts` would run it; resolves once it reconciles. */
@@ -34,7 +36,7 @@ export async function startOperator(options: TestOperatorOptions): Promise<TestO
   const { promise: ready, resolve: onReady } = Promise.withResolvers<void>();
   const times = { settleTime: 0, debounce: 300, ...options.times };
   const ended = runOperator(
-    { config, credentials: credentialsFrom(options.kubeconfig), log: createLog('error'), onReady, times },
+    { config, credentials: credentialsFrom(options.kubeconfig), log: options.log ?? createLog('error'), onReady, times },
     stop.signal,
   );
   await Promise.race([ready, ended]);
