@@ -150,7 +150,13 @@ describe('an API server', () => {
     // Long enough for every pause to have grown to the longest.
     [503, undefined, 15_000],
   ])('that answers writes with %i is asked ever more slowly, and gets them afterwards', async (status, reason, lasting) => {
-    const outage = proxy.faults.order({ kind: 'status', status, methods: writing, ...(reason !== undefined && { reason }) });
+    const outage = proxy.faults.order({
+      kind: 'status',
+      status,
+      methods: writing,
+      path: notEvents,
+      ...(reason !== undefined && { reason }),
+    });
     rotate();
     const duration = await untilStruck(outage, 3 * count, lasting);
     outage.clear();
@@ -250,7 +256,14 @@ describe('the first write to each object', () => {
     await Promise.all(restarted.map(untilAdopted));
     for (const rollouts of [1, 2]) {
       proxy.requests.reset();
-      const conflict = proxy.faults.order({ kind: 'status', status: 409, reason: 'Conflict', methods: writing, path: notEvents, firstPerPath: true });
+      const conflict = proxy.faults.order({
+        kind: 'status',
+        status: 409,
+        reason: 'Conflict',
+        methods: writing,
+        path: notEvents,
+        firstPerPath: true,
+      });
       rotate(names);
       await untilSettled(recovery);
       await Promise.all(restarted.map((name) => untilReplicaSets(name, 1 + rollouts)));
@@ -347,7 +360,7 @@ async function untilPolled(times: number): Promise<void> {
 }
 
 function answered(status: number, which: (request: ProxiedRequest) => boolean = () => true): readonly ProxiedRequest[] {
-  return proxy.requests.all.filter((request) => request.status === status && which(request));
+  return proxy.requests.all.filter((request) => request.status === status && notEvents.test(request.path) && which(request));
 }
 
 /** When each watch that stands since the last reset was asked for. */
