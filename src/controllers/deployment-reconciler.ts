@@ -56,8 +56,9 @@ export function createDeploymentReconciler(options: DeploymentReconcilerOptions)
   };
 
   async function synchronise(key: string, workload: Workload, signal: AbortSignal): Promise<Outcome> {
+    let claim: SecretClaim | undefined;
     try {
-      const claim = claimOf(workload);
+      claim = claimOf(workload);
       if (source.outage(claim) !== undefined && sync.isUnchanged(claim)) return done;
       const result = await sync.run(claim, true, signal);
       if (result.state === 'unchanged') {
@@ -75,7 +76,7 @@ export function createDeploymentReconciler(options: DeploymentReconcilerOptions)
       if (!(error instanceof Failure)) throw error;
       const message = error.message.replaceAll('spec.itemPath', `the annotation ${annotations.itemPath}`);
       tell(key, workload, { ready: false, reason: error.reason, message });
-      return nextAttempt(error, workload.claim !== undefined && source.outage(claimOf(workload)) !== undefined);
+      return nextAttempt(error, claim !== undefined && source.outage(claim) !== undefined);
     }
   }
 

@@ -2,8 +2,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { type ConnectServer, startConnectServer } from '../../dev/connect-server/server.ts';
+import { createCertificateAuthority } from '../support/certificates.ts';
 import { createNamespace, type TestNamespace, untilReadiness } from '../support/cluster.ts';
 import { sharedControlPlane } from '../support/control-plane.ts';
 import { eventually } from '../support/eventually.ts';
@@ -122,5 +123,51 @@ describe('the process', () => {
       expect(output()).toContain('"msg":"reconciling"');
       expect(output() + scraped).not.toContain(canary);
     }
+  });
+
+  it('trusts a Connect server by the certificate that SSL_CERT_FILE names, and says what to do without it', async () => {
+    const authority = createCertificateAuthority();
+    const secured = await startConnectServer({
+      seed: { vaults: [{ name: 'Prod', items: [{ title: 'db' }] }] },
+      tls: authority.issue('127.0.0.1'),
+    });
+    onTestFinished(() => secured.close());
+    const file = `${sharedControlPlane().directory}/connect-ca.pem`;
+    await writeFile(file, authority.cert);
+    const environment = {
+      KUBECONFIG: sharedControlPlane().kubeconfig,
+      OP_CONNECT_HOST: secured.url,
+      OP_CONNECT_TOKEN: secured.issueToken({ vaults: ['*'] }),
+      WATCH_NAMESPACE: namespace.name,
+    };
+    const command = [...fromSource, '--health-probe-bind-address=0', '--metrics-bind-address=0'];
+    const without = run(command, environment);
+    await eventually('the cure', () => (without.output().includes('SSL_CERT_FILE') ? true : undefined));
+    expect(secured.requests.total).toBe(0);
+    const withFile = run(command, { ...environment, SSL_CERT_FILE: file });
+    await eventually('a poll', () => (secured.requests.total > 0 ? true : undefined));
+    for (const { kill, exit } of [without, withFile]) {
+      kill('SIGTERM');
+      expect(await exit).toBe(0);
+    }
+  });
+
+  it('exits with 2 when SSL_CERT_FILE holds no certificate', async () => {
+    const environment = { KUBECONFIG: sharedControlPlane().kubeconfig, OP_CONNECT_HOST: connect.url, OP_CONNECT_TOKEN: 'x' };
+    for (const file of ['/nowhere/ca.pem', new URL('../../package.json', import.meta.url).pathname]) {
+      const { exit, errors } = run(fromSource, { ...environment, SSL_CERT_FILE: file });
+      expect(await exit).toBe(2);
+      expect(errors()).toContain('SSL_CERT_FILE');
+    }
+  });
+
+  it('opens no inspector at SIGUSR1', async () => {
+    const environment = { KUBECONFIG: sharedControlPlane().kubeconfig, OP_CONNECT_HOST: connect.url, OP_CONNECT_TOKEN: 'x' };
+    const { kill, errors, output, exit } = run([...fromSource, '--health-probe-bind-address=0', '--metrics-bind-address=0'], environment);
+    await eventually('the start', () => (output().includes('reconciling') ? true : undefined));
+    kill('SIGUSR1');
+    kill('SIGTERM');
+    await exit;
+    expect(errors()).not.toContain('Debugger');
   });
 });
