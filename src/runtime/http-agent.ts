@@ -15,7 +15,8 @@ export function createAgent({
     ...others,
     connect(target, done) {
       connect(target, (...result) => {
-        if (result[1] !== null) fresh.add(result[1]);
+        // A failure comes without a socket: null by its type, and undefined in fact.
+        if (result[1]) fresh.add(result[1]);
         done(...result);
       });
     },
