@@ -25,6 +25,7 @@ import { describeError, type Log } from './observability/log.ts';
 import { createMetrics } from './observability/metrics.ts';
 import { type Clock, systemClock } from './runtime/clock.ts';
 import { type ControllerOptions, runController } from './runtime/controller.ts';
+import { createPace } from './runtime/pace.ts';
 import { type Random, systemRandom } from './runtime/random.ts';
 import { createWorkQueue } from './runtime/work-queue.ts';
 import { version } from './version.ts';
@@ -46,6 +47,8 @@ const deploymentWorkers = 8;
 const workloadWorkers = 8;
 /** Short enough that whatever ends is noticed within seconds: what lasts is waited for at a gate, or in a refusal. */
 const backoff = { base: 500, max: 8_000 };
+/** Between two resources that say that an outage lasts, or is over: not more than 20 status writes a second; in milliseconds. */
+const outageInterval = 50;
 const defaultTimes = {
   /** After a change a vault is listed at every poll for this long. */
   settleTime: 30_000,
@@ -87,6 +90,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   const itemQueue = createWorkQueue({ clock, random, backoff });
   const deploymentQueue = createWorkQueue({ clock, random, backoff });
   const workloadQueue = createWorkQueue({ clock, random, backoff });
+  const outagePace = createPace(clock, outageInterval);
   const itemContention = createContention(clock);
   const deploymentContention = createContention(clock);
 
@@ -122,7 +126,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
       ),
     onTransition: (resource, readiness) => announcer.transition(eventSubject(resource), readiness),
   });
-  const itemReconciler = createItemReconciler({
+  const reconcileItem = createItemReconciler({
     items: cache.items,
     kube,
     clock,
@@ -132,6 +136,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     contention: itemContention,
     enableAnnotations: config.enableAnnotations,
     outageGrace,
+    outagePace,
     onSynced: (resource, result) => announcer.synced(eventSubject(resource), result),
   });
   const deploymentReconciler = createDeploymentReconciler({
@@ -150,7 +155,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     index,
     sync,
     statuses,
-    items: { queue: itemQueue, reconciler: itemReconciler, contention: itemContention },
+    items: { queue: itemQueue, contention: itemContention },
     deployments: { queue: deploymentQueue, reconciler: deploymentReconciler, contention: deploymentContention },
     workloads: { queue: workloadQueue },
   });
@@ -178,7 +183,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
       async (key, within) =>
         reflection.isSynced(key.slice(0, key.indexOf('/'))) ? await reconcile(key, within) : { next: 'done' };
     running.push(
-      run('onepassworditem', itemQueue, itemWorkers, inSyncedNamespace(itemReconciler.reconcile)),
+      run('onepassworditem', itemQueue, itemWorkers, inSyncedNamespace(reconcileItem)),
       run('deployment-annotation', deploymentQueue, deploymentWorkers, inSyncedNamespace(deploymentReconciler.reconcile)),
       run('deployment', workloadQueue, workloadWorkers, inSyncedNamespace(workloadReconciler.reconcile)),
       runPoll({ index, connect, clock, interval: config.pollingInterval, onFailure: pollFailed }, signal),
@@ -208,9 +213,14 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   function outageTurned(outage: Outage | undefined, vaultId: string | undefined): void {
     if (signal.aborted) return;
     const about = vaultId === undefined ? 'Connect' : 'a vault';
+    outagePace.reset();
     if (outage === undefined) {
       log.info({ vault: vaultId }, `${about} can be read again`);
-      triggers.outageEnded();
+      // What changed meanwhile is to be known before anybody says that all is well; whoever waits is woken even so.
+      void index
+        .refresh(signal)
+        .catch(() => {})
+        .then(() => triggers.outageEnded());
       return;
     }
     const { reason, message } = outage.failure;

@@ -247,9 +247,10 @@ function parseJson(bytes: Uint8Array, route: ConnectRoute): unknown {
   }
 }
 
+/** That an answer cannot be read may be a matter of one item, or one vault: that of the list of vaults is a matter of all. */
 function protocolFailure(route: ConnectRoute, what: string): Failure {
   return new ConnectFailure(
-    'suspect',
+    route === '/v1/vaults' ? 'shuts' : 'unknown',
     'ConnectProtocolError',
     `Connect's answer to ${route} cannot be read: ${what}; check that OP_CONNECT_HOST is a Connect server`,
   );

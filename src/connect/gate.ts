@@ -39,13 +39,16 @@ export function createGate({ clock, judge, onTurn }: GateOptions): Gate {
   let probeAt = 0;
   let probing = false;
   let run = 0;
+  let turns = 0;
 
   function shut(failure: Failure, asked: number): void {
     const since = outage?.since ?? clock.monotonic();
-    const turns = outage === undefined;
+    const isTurn = outage === undefined;
     outage = { failure, since };
     probeAt = Math.max(asked + probeInterval, clock.monotonic() + (failure.retryAfter ?? 0));
-    if (turns) onTurn?.(outage);
+    if (!isTurn) return;
+    turns += 1;
+    onTurn?.(outage);
   }
 
   function open(): void {
@@ -56,8 +59,8 @@ export function createGate({ clock, judge, onTurn }: GateOptions): Gate {
   }
 
   /** Answers to requests that were under way when the gate was shut say nothing new. */
-  function learn(error: unknown, asked: number, isProbe: boolean): void {
-    if (outage !== undefined && !isProbe) return;
+  function learn(error: unknown, asked: number, isProbe: boolean, turnsBefore: number): void {
+    if (turns !== turnsBefore) return;
     const verdict = error instanceof Failure ? judge(error) : 'unknown';
     if (verdict === 'answers') open();
     if (verdict === 'suspect') run += 1;
@@ -69,6 +72,7 @@ export function createGate({ clock, judge, onTurn }: GateOptions): Gate {
     async pass(request) {
       const asked = clock.monotonic();
       const isProbe = outage !== undefined;
+      const turnsBefore = turns;
       if (outage !== undefined) {
         if (probing || asked < probeAt) throw outage.failure;
         probing = true;
@@ -76,10 +80,10 @@ export function createGate({ clock, judge, onTurn }: GateOptions): Gate {
       }
       try {
         const answer = await request();
-        if (isProbe || outage === undefined) open();
+        if (turns === turnsBefore) open();
         return answer;
       } catch (error) {
-        learn(error, asked, isProbe);
+        learn(error, asked, isProbe, turnsBefore);
         throw error;
       } finally {
         if (isProbe) probing = false;

@@ -1,5 +1,5 @@
 import { fieldManager, freezingTag, legacyFinalizer } from '../api/names.ts';
-import { Failure, isConnectReason, type Reason } from '../api/reasons.ts';
+import { Failure, isConnectReason } from '../api/reasons.ts';
 import { type Readiness, readyCondition } from '../domain/conditions.ts';
 import { keyList } from '../domain/key-list.ts';
 import { copiedMetadata } from '../domain/copied-metadata.ts';
@@ -10,6 +10,7 @@ import { objectPath } from '../kube/resource.ts';
 import type { Store } from '../kube/store.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { done, type Outcome, requeue, retry } from '../runtime/controller.ts';
+import type { Pace } from '../runtime/pace.ts';
 import { type Contention, contendedPause } from './contention.ts';
 import type { ItemSource } from './item-source.ts';
 import type { ItemStatuses } from './item-status.ts';
@@ -19,57 +20,47 @@ export interface ItemReconcilerOptions {
   readonly items: Store<OnePasswordItem>;
   readonly kube: KubeClient;
   readonly clock: Clock;
-  readonly source: Pick<ItemSource, 'outage'>;
+  readonly source: Pick<ItemSource, 'outage' | 'listed'>;
   readonly sync: SecretSync;
   readonly statuses: ItemStatuses;
   readonly contention: Contention;
   readonly enableAnnotations: boolean;
   /** A resource in sync says nothing of an outage that is younger than this, in milliseconds. */
   readonly outageGrace: number;
+  /** Of what resources in sync say of an outage, and take back. */
+  readonly outagePace: Pace;
   readonly onSynced: (resource: OnePasswordItem, result: Synced) => void;
 }
 
 export type Synced = Extract<SyncResult, { state: 'synced' }>;
 
-export interface ItemReconciler {
-  /** Keeps the Secret of a `OnePasswordItem` equal to its item: observe, plan, act, report. */
-  readonly reconcile: (key: string, signal: AbortSignal) => Promise<Outcome>;
-  /** True for a resource that said so when an outage kept it from being in sync: it has to take that back. */
-  readonly toldOfOutage: (key: string) => boolean;
-  readonly forget: (key: string) => void;
-}
+/** Keeps the Secret of a `OnePasswordItem` equal to its item: observe, plan, act, report. */
+export function createItemReconciler(options: ItemReconcilerOptions): (key: string, signal: AbortSignal) => Promise<Outcome> {
+  const { items, kube, clock, source, sync, statuses, contention, enableAnnotations, outageGrace, outagePace, onSynced } = options;
 
-export function createItemReconciler(options: ItemReconcilerOptions): ItemReconciler {
-  const { items, kube, clock, source, sync, statuses, contention, enableAnnotations, outageGrace, onSynced } = options;
-  /** Resources that are in sync and say that they cannot be kept so, with what they said before. */
-  const interrupted = new Map<string, Readiness>();
-
-  return {
-    async reconcile(key, signal) {
-      const resource = items.get(key);
-      if (resource === undefined) return done;
-      const pause = contention.pauseBeforeAttempt(key);
-      if (pause > 0) return requeue(pause);
-      if (resource.legacyFinalizers !== undefined) await removeLegacyFinalizer(resource, signal);
-      return resource.deleting ? done : await synchronise(key, resource, signal);
-    },
-    toldOfOutage: (key) => interrupted.has(key),
-    forget: (key) => void interrupted.delete(key),
+  return async (key, signal) => {
+    const resource = items.get(key);
+    if (resource === undefined) return done;
+    const pause = contention.pauseBeforeAttempt(key);
+    if (pause > 0) return requeue(pause);
+    if (resource.legacyFinalizers !== undefined) await removeLegacyFinalizer(resource, signal);
+    return resource.deleting ? done : await synchronise(key, resource, signal);
   };
 
   async function synchronise(key: string, resource: OnePasswordItem, signal: AbortSignal): Promise<Outcome> {
     const claim = claimOf(resource);
-    const trusted = isTrusted(key, resource);
+    const trusted = isTrusted(resource);
     if (trusted && source.outage(claim) !== undefined && sync.isUnchanged(claim)) return await tellOutage(key, resource, claim, signal);
     try {
       const result = await sync.run(claim, trusted, signal);
-      return await tellResult(key, resource, result, signal);
+      return result.state === 'synced'
+        ? await tellSynced(key, resource, result, signal)
+        : await takeBack(key, resource, claim, result.next, signal);
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
       // While Connect cannot be asked, what was in sync is taken to be so still.
       const doubted = trusted && isConnectReason(error.reason) && sync.isUnchanged(claim);
-      if (!doubted) {
-        interrupted.delete(key);
+      if (!doubted && !saysSo(resource, error)) {
         await statuses.report(resource, { ready: false, reason: error.reason, message: error.message }, undefined, signal);
       }
       return nextAttempt(error, source.outage(claim) !== undefined);
@@ -90,32 +81,51 @@ export function createItemReconciler(options: ItemReconcilerOptions): ItemReconc
     };
   }
 
-  /** True when the status speaks of the resource as it is now, and says that the Secret was equal to the item. */
-  function isTrusted(key: string, resource: OnePasswordItem): boolean {
+  /** True when the status speaks of the resource as it is now, and says that the Secret was equal to the item, if before an outage. */
+  function isTrusted(resource: OnePasswordItem): boolean {
     const { conditions, observedGeneration } = statuses.of(resource);
-    return observedGeneration === resource.generation && (readyCondition(conditions)?.status === 'True' || interrupted.has(key));
+    const ready = readyCondition(conditions);
+    return observedGeneration === resource.generation && (ready?.status === 'True' || saidBefore(ready?.message) !== undefined);
+  }
+
+  /** True when the status gives the same reason for the resource as it is now, if in other words: it is not written for those. */
+  function saysSo(resource: OnePasswordItem, { reason }: Failure): boolean {
+    const said = readyCondition(statuses.of(resource).conditions);
+    return isConnectReason(reason) && said?.status === 'False' && said.reason === reason && said.observedGeneration === resource.generation;
   }
 
   async function tellOutage(key: string, resource: OnePasswordItem, claim: SecretClaim, signal: AbortSignal): Promise<Outcome> {
     const outage = source.outage(claim);
     // Whoever shut the gate comes back to this when the time is up, and when it is over.
-    if (outage === undefined || clock.monotonic() - outage.since < outageGrace) return done;
-    const said = readyCondition(statuses.of(resource).conditions);
-    if (!interrupted.has(key)) {
-      interrupted.set(key, { ready: true, reason: (said?.reason ?? 'Synced') as Reason, message: said?.message ?? '' });
-    }
+    if (outage === undefined || clock.monotonic() - outage.since < outageGrace || saysSo(resource, outage.failure)) return done;
+    const wait = outagePace.waitFor(key);
+    if (wait > 0) return requeue(wait);
     const { reason, message } = outage.failure;
-    await statuses.report(resource, { ready: false, reason, message: `${message}; the Secret stays as it was` }, undefined, signal);
+    const said = readyCondition(statuses.of(resource).conditions)?.message ?? '';
+    const before = saidBefore(said) ?? said;
+    await statuses.report(resource, { ready: false, reason, message: message + stays + before }, undefined, signal);
     return done;
   }
 
-  async function tellResult(key: string, resource: OnePasswordItem, result: SyncResult, signal: AbortSignal): Promise<Outcome> {
-    const before = interrupted.get(key);
-    interrupted.delete(key);
-    if (result.state === 'unchanged') {
-      if (before !== undefined) await statuses.report(resource, before, undefined, signal);
-      return result.next;
-    }
+  /** What was said of an outage is no longer so. */
+  async function takeBack(
+    key: string,
+    resource: OnePasswordItem,
+    claim: SecretClaim,
+    next: Outcome,
+    signal: AbortSignal,
+  ): Promise<Outcome> {
+    const ready = readyCondition(statuses.of(resource).conditions);
+    const message = saidBefore(ready?.message);
+    if (ready?.status !== 'False' || message === undefined) return next;
+    const wait = outagePace.waitFor(key);
+    if (wait > 0) return requeue(wait);
+    const reason = source.listed(claim)?.frozen ? 'ItemFrozen' : 'Synced';
+    await statuses.report(resource, { ready: true, reason, message }, undefined, signal);
+    return next;
+  }
+
+  async function tellSynced(key: string, resource: OnePasswordItem, result: Synced, signal: AbortSignal): Promise<Outcome> {
     if (result.undone) contention.undone(key);
     const contended = contention.isContended(key);
     await statuses.report(resource, contended ? anotherOperator : readinessOf(result), result.record, signal);
@@ -133,6 +143,17 @@ export function createItemReconciler(options: ItemReconcilerOptions): ItemReconc
       signal,
     });
   }
+}
+
+/**
+ * Between what is said of an outage and what was said of the Secret before. It marks, in the status and so beyond the life of the process, that the
+ * Secret was equal to its item.
+ */
+const stays = '; the Secret stays as it was: ';
+
+function saidBefore(message = ''): string | undefined {
+  const at = message.indexOf(stays);
+  return at === -1 ? undefined : message.slice(at + stays.length);
 }
 
 /** What is said of a Secret that somebody else writes too. */

@@ -158,17 +158,23 @@ export function createSecretSync({ secrets, kube, source, adoptConsumers, patien
     if (written === undefined) return { state: 'unchanged', next: retry() };
     const { secret, write, changed, kept, label } = written;
     const sameVersion = held === item.version;
-    const { name, resourceVersion, dataWriters } = secret;
+    const before = kept ? keptRecord(claim, item.id) : undefined;
+    const { resourceVersion, dataWriters } = before?.secret ?? secret;
     return {
       state: 'synced',
       next: behind ? retry() : done,
       record: {
-        item: { path: claim.itemPath ?? '', vaultId: item.vaultId, id: item.id, version: (kept ? held : undefined) ?? item.version },
-        secret: { name, resourceVersion, ...(dataWriters !== undefined && { dataWriters }), revisions: recordedRevisions(secret) },
+        item: { path: claim.itemPath ?? '', vaultId: item.vaultId, id: item.id, version: before?.item.version ?? item.version },
+        secret: {
+          name: claim.name,
+          resourceVersion,
+          ...(dataWriters !== undefined && { dataWriters }),
+          revisions: recordedRevisions(secret),
+        },
       },
       keys: item.data.size,
       collisions: item.collisions,
-      frozenAt: kept ? item.version : undefined,
+      frozenAt: item.frozen ? item.version : undefined,
       write,
       repaired: sameVersion ? changed : [],
       undone: write !== 'none' && sameVersion && (changed.length > 0 || label === undefined),
@@ -243,6 +249,11 @@ export function createSecretSync({ secrets, kube, source, adoptConsumers, patien
     if (refusedByItem.has(reason)) return failure;
     return new Failure(reason, message, Math.min(refusalDelay.longest, refusalDelay.first * 2 ** Math.min(attempts, 10)));
   }
+}
+
+/** What the record says of the values that the freezing tag keeps: the last write of values, whatever others wrote since, and however the path is spelled. */
+function keptRecord({ record: { item, secret }, name }: SecretClaim, id: string): SecretRecord | undefined {
+  return item?.id === id && secret?.name === name ? { item, secret } : undefined;
 }
 
 function questionOf({ name, type, itemPath }: SecretClaim, { vaultId, itemId, listed }: ItemLocation): string {

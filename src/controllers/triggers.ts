@@ -8,7 +8,6 @@ import type { WorkQueue } from '../runtime/work-queue.ts';
 import type { Consumers } from './consumers.ts';
 import type { Contention } from './contention.ts';
 import type { DeploymentReconciler } from './deployment-reconciler.ts';
-import type { ItemReconciler } from './item-reconciler.ts';
 import type { ItemStatuses } from './item-status.ts';
 import { isMoved } from './poll.ts';
 import type { SecretSync } from './secret-sync.ts';
@@ -19,7 +18,7 @@ export interface TriggersOptions {
   readonly index: Pick<VaultIndex, 'listed'>;
   readonly sync: Pick<SecretSync, 'forget'>;
   readonly statuses: ItemStatuses;
-  readonly items: { readonly queue: WorkQueue; readonly reconciler: ItemReconciler; readonly contention: Contention };
+  readonly items: { readonly queue: WorkQueue; readonly contention: Contention };
   readonly deployments: { readonly queue: WorkQueue; readonly reconciler: DeploymentReconciler; readonly contention: Contention };
   readonly workloads: { readonly queue: WorkQueue };
 }
@@ -28,7 +27,7 @@ export interface TriggersOptions {
 export interface Triggers {
   /** The index changed: whoever is not in sync with it is due. */
   readonly indexChanged: () => void;
-  /** Connect, or a vault, has not been readable for some time: resources in sync have to say so, a few at a time. */
+  /** Connect, or a vault, has not been readable for some time: resources in sync have to say so. */
   readonly outageLasts: (vaultId: string | undefined) => void;
   /** It can be read again. */
   readonly outageEnded: () => void;
@@ -38,8 +37,6 @@ export interface Triggers {
 
 /** How soon a resource is looked at when nothing but its status changed, in milliseconds. */
 const statusDelay = 5_000;
-/** Between two resources that say that an outage lasts, or is over: not more than 20 status writes a second. */
-const outagePace = 50;
 
 export function createTriggers({ cache, consumers, index, sync, statuses, items, deployments, workloads }: TriggersOptions): Triggers {
   const claimants = createStoreIndex(cache.workloads, ({ namespace, claim }) =>
@@ -86,7 +83,6 @@ export function createTriggers({ cache, consumers, index, sync, statuses, items,
 
   function forgetItem(key: string, { uid }: OnePasswordItem): void {
     items.contention.forget(key);
-    items.reconciler.forget(key);
     statuses.forget(key);
     sync.forget(uid);
   }
@@ -109,23 +105,13 @@ export function createTriggers({ cache, consumers, index, sync, statuses, items,
       }
     },
     outageLasts(vaultId) {
-      let due = 0;
       for (const resource of cache.items.values()) {
         const { item } = statuses.of(resource);
-        if (item === undefined || (vaultId !== undefined && item.vaultId !== vaultId) || !isReady(resource)) continue;
-        items.queue.addAfter(objectKey(resource), due);
-        due += outagePace;
+        if (item !== undefined && (vaultId === undefined || item.vaultId === vaultId)) items.queue.add(objectKey(resource));
       }
     },
     outageEnded() {
-      let due = 0;
-      for (const resource of cache.items.values()) {
-        const key = objectKey(resource);
-        if (items.reconciler.toldOfOutage(key)) {
-          items.queue.addAfter(key, due);
-          due += outagePace;
-        } else if (!isReady(resource)) items.queue.add(key);
-      }
+      for (const resource of cache.items.values()) if (!isReady(resource)) items.queue.add(objectKey(resource));
       for (const workload of cache.workloads.values()) {
         const key = objectKey(workload);
         if (deployments.reconciler.isFailing(key)) deployments.queue.add(key);

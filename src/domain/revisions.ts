@@ -11,6 +11,7 @@ export type Revisions = Readonly<Record<string, number>>;
 const maxRecordSize = 64 * 1024;
 
 const wholeSecret = '*';
+const latestTime = Date.UTC(9999, 11, 31);
 
 /** Reads a record from an annotation; a malformed one is as good as none, and the next write repairs it. */
 export function parseRevisions(annotation: string | undefined): Revisions {
@@ -25,8 +26,9 @@ export function parseRevisions(annotation: string | undefined): Revisions {
   return Object.fromEntries(Object.entries(record).filter((entry): entry is [string, number] => isRevision(entry[1])));
 }
 
+/** Of a later year than 9999 it is no time, and so large that nothing could come after it. */
 function isRevision(value: unknown): boolean {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
+  return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= latestTime;
 }
 
 /** The entry of a name, if there is one. (`record[name]` finds a function for the Secret `constructor`.) */

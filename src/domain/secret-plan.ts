@@ -212,7 +212,7 @@ function desiredSecretMetadata(
   existing: SecretMetadata | undefined,
   revisions: Revisions,
 ): SecretMetadata {
-  const others = (existing?.ownerReferences ?? []).filter((reference) => !sameName(reference, owner));
+  const others = (existing?.ownerReferences ?? []).filter((reference) => reference.uid !== owner.uid && !sameName(reference, owner));
   const ours = {
     labels: { [managedLabel]: 'true' },
     annotations: {
@@ -221,7 +221,9 @@ function desiredSecretMetadata(
       ...(Object.keys(revisions).length > 0 && { [annotations.revisions]: JSON.stringify(revisions) }),
     },
   };
-  return { ...desiredMetadata(existing ?? { labels: {}, annotations: {} }, copied, ours), ownerReferences: [...others, owner] };
+  // A record that cannot be read goes, whether there is one to take its place or not.
+  const { [annotations.revisions]: _, ...notes } = existing?.annotations ?? {};
+  return { ...desiredMetadata({ labels: existing?.labels ?? {}, annotations: notes }, copied, ours), ownerReferences: [...others, owner] };
 }
 
 /** Where an item is, by ids: what `item-path` on a Secret says. */

@@ -110,8 +110,10 @@ function dataWriters({ managedFields = [] }: WireMeta): Pick<ManagedSecret, 'dat
   return { dataWriters: sure ? summary.join('; ') : undefined, writtenByUs: writers.length > 0 && foreign.length === 0 };
 }
 
+/** What is applied from the server side as `stringData` changes values, and yet leaves the entries of `data` as they were. */
 function countKeys(fields: Readonly<Record<string, object>> | undefined): number {
-  return Object.keys(fields?.['f:data'] ?? {}).filter((field) => field.startsWith('f:')).length;
+  const keys = [fields?.['f:data'], fields?.['f:stringData']].flatMap((written) => Object.keys(written ?? {}));
+  return keys.filter((field) => field.startsWith('f:')).length;
 }
 
 export interface LabelSelector {

@@ -280,3 +280,148 @@ it('the version of an item is unknown until its vault is listed, and when the it
   await refreshAfter(10 * second);
   expect(index.listed(vault.id, id)?.version).toBeUndefined();
 });
+
+const locate = async ({ index, store }: Pick<Awaited<ReturnType<typeof setUp>>, 'index' | 'store'>, itemId: string) =>
+  (await index.locate(store.vault('Prod').id, itemId, signal)).absences;
+
+/** A vault that was listed, and then lost its item. */
+async function lose() {
+  const setting = await setUp();
+  const { itemId } = await setting.resolve('Prod', 'db');
+  setting.store.deleteItem('Prod', 'db');
+  return { ...setting, itemId };
+}
+
+describe('an item that a listing lacks', () => {
+  it('is not looked for again when nobody asks for it', async () => {
+    const { refreshAfter } = await lose();
+    expect([await refreshAfter(40 * second), await refreshAfter(40 * second)]).toEqual([1, 0]);
+  });
+
+  it('is in doubt when somebody asks for it: its vault is listed once more, though nothing changed', async () => {
+    const { itemId, refreshAfter, ...setting } = await lose();
+    const absences = [await locate(setting, itemId)];
+    const listings: number[] = [];
+    setting.clock.advance(60 * second);
+    for (let count = 0; count < 3; count += 1) {
+      listings.push(await refreshAfter(40 * second));
+      absences.push(await locate(setting, itemId));
+    }
+    expect([absences, listings]).toEqual([
+      [0, 1, 2, 2],
+      [1, 1, 0],
+    ]);
+  });
+
+  it('is no longer absent when it is back', async () => {
+    const { itemId, refreshAfter, ...setting } = await lose();
+    await refreshAfter(40 * second);
+    expect(await locate(setting, itemId)).toBe(1);
+    setting.store.createItem('Prod', { id: itemId, title: 'db' });
+    await refreshAfter(40 * second);
+    expect(await locate(setting, itemId)).toBe(0);
+  });
+
+  it('is absent as can be when the token does not reach its vault', async () => {
+    const { index } = await setUp();
+    expect(await index.locate('v'.repeat(26), 'i'.repeat(26), signal)).toMatchObject({ listed: undefined, absences: 2 });
+  });
+});
+
+describe('what is listed of an item', () => {
+  it('tells for how long all listings have given its version', async () => {
+    const { resolve, refreshAfter, store } = await setUp();
+    const unchangedFor = async (): Promise<number | undefined> => (await resolve('Prod', 'db')).listed?.unchangedFor;
+    const times = [await unchangedFor()];
+    for (const change of ['nothing', 'another', 'it', 'nothing'] as const) {
+      if (change === 'another') store.createItem('Prod', { title: 'new' });
+      if (change === 'it') store.setField('Prod', 'db', 'a', 'b');
+      await refreshAfter(600 * second);
+      times.push(await unchangedFor());
+    }
+    expect(times).toEqual([0, 600 * second, 1_200 * second, 0, 600 * second]);
+  });
+
+  it('does not grow older between listings', async () => {
+    const { resolve, refreshAfter } = await setUp();
+    await resolve('Prod', 'db');
+    await refreshAfter(599 * second);
+    expect((await resolve('Prod', 'db')).listed?.unchangedFor).toBe(0);
+  });
+
+  it('tells that it is frozen by its tag, and that it came and went', async () => {
+    const { index, resolve, refreshAfter, store, onChange } = await setUp();
+    const { vaultId, itemId } = await resolve('Prod', 'db');
+    onChange.mockClear();
+    const frozen = [index.listed(vaultId, itemId)?.frozen];
+    for (const tags of [['other', 'operator.1password.io:ignore-secret'], ['operator.1password.io:ignore-secret:not'], []]) {
+      store.updateItem('Prod', 'db', { tags, version: 1 });
+      await refreshAfter(40 * second);
+      frozen.push(index.listed(vaultId, itemId)?.frozen);
+    }
+    expect([frozen, onChange.mock.calls.length]).toEqual([[false, true, false, false], 2]);
+  });
+});
+
+describe('a vault that is forbidden', () => {
+  it('is asked for again at each refresh, though nothing changes, until it may be listed', async () => {
+    const { resolve, refreshAfter, store, server, reasonOf } = await setUp();
+    await resolve('Prod', 'db');
+    store.setField('Prod', 'db', 'a', 'b');
+    const fault = server.faults.order({ kind: 'status', status: 403, path: `/v1/vaults/${store.vault('Prod').id}` });
+    const listings: number[] = [];
+    for (let count = 0; count < 4; count += 1) {
+      if (count === 3) fault.clear();
+      listings.push(await refreshAfter(40 * second));
+    }
+    listings.push(await refreshAfter(40 * second));
+    expect([listings, await reasonOf('Prod', 'nothing')]).toEqual([[1, 1, 1, 1, 0], 'ItemNotFound']);
+  });
+
+  it('is listed at the next refresh when an item of it was refused, though nothing changed', async () => {
+    const { client, resolve, refreshAfter, server } = await setUp();
+    const { vaultId, itemId } = await resolve('Prod', 'db');
+    server.faults.order({ kind: 'status', status: 403, times: 1 });
+    await client.getItem(vaultId, itemId, signal).catch(() => {});
+    expect([await refreshAfter(5 * second), await refreshAfter(5 * second)]).toEqual([1, 0]);
+  });
+
+  it('is asked for no more than once in five seconds', async () => {
+    const { resolve, refreshAfter, store, server } = await setUp();
+    await resolve('Prod', 'db');
+    store.setField('Prod', 'db', 'a', 'b');
+    server.faults.order({ kind: 'status', status: 403, path: `/v1/vaults/${store.vault('Prod').id}` });
+    const listings: number[] = [];
+    for (let count = 0; count < 8; count += 1) listings.push(await refreshAfter(2 * second));
+    expect(listings).toEqual([1, 0, 0, 1, 0, 0, 1, 0]);
+  });
+
+  it('keeps nobody else from being listed', async () => {
+    const { index, resolve, refreshAfter, store, server } = await setUp();
+    await resolve('Prod', 'db');
+    const { vaultId, itemId } = await resolve('Other', 'x');
+    store.setField('Prod', 'db', 'a', 'b');
+    store.setField('Other', 'x', 'a', 'b');
+    server.faults.order({ kind: 'status', status: 403, path: `/v1/vaults/${store.vault('Prod').id}` });
+    await refreshAfter(40 * second);
+    expect(index.listed(vaultId, itemId)?.version).toBe(2);
+  });
+});
+
+describe('what is not found', () => {
+  const items = ['DB', 'db-main', 'website'].map((title) => ({ title }));
+  const messageOf = async (vault: string, item: string): Promise<unknown> => {
+    const { index } = await setUp({ vaults: [{ name: 'prod', items }, { name: 'Prod-EU' }] });
+    return await index.resolve({ vault, item }, signal).catch((error: unknown) => error instanceof Failure && error.message);
+  };
+
+  it.each([
+    ['PROD', 'db', 'item "db" not found in vault "prod" (2 similar: "DB", "db-main"); check spec.itemPath'],
+    ['prod', 'web site', 'item "web site" not found in vault "prod" (1 similar: "website"); check spec.itemPath'],
+    ['prod', 'nothing', 'item "nothing" not found in vault "prod"; check spec.itemPath'],
+    ['prd', 'db', `vault "prd" not found among those the token reaches (1 similar: "prod"); check spec.itemPath and the token's vaults`],
+    ['nowhere', 'db', `vault "nowhere" not found among those the token reaches; check spec.itemPath and the token's vaults`],
+  ])('is said with what is similar: %s/%s', async (vault, item, message) => {
+    expect(await messageOf(vault, item)).toBe(message);
+  });
+});

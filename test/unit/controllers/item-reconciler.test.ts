@@ -9,6 +9,7 @@ import { createItemSource } from '../../../src/controllers/item-source.ts';
 import { type ManagedSecret, type OnePasswordItem, reduceOnePasswordItem, reduceSecret } from '../../../src/kube/objects.ts';
 import { createStore } from '../../../src/kube/store.ts';
 import { done } from '../../../src/runtime/controller.ts';
+import { createPace } from '../../../src/runtime/pace.ts';
 import { connect } from '../connect/connect-server.ts';
 import { clientOptions, type Exchange, startApiServer } from '../kube/api-server.ts';
 
@@ -54,7 +55,7 @@ async function setUp(labels: Readonly<Record<string, string>> = {}) {
   const index = createVaultIndex({ client, clock, onChange: () => {} });
   const source = createItemSource({ connect: client, index, settings: { allowEmptyValues: false } });
   const adoptConsumers = async (): Promise<void> => void steps.push('adopt');
-  const { reconcile } = createItemReconciler({
+  const reconcile = createItemReconciler({
     items,
     kube,
     clock,
@@ -64,6 +65,7 @@ async function setUp(labels: Readonly<Record<string, string>> = {}) {
     contention: createContention(clock),
     enableAnnotations: false,
     outageGrace: 60_000,
+    outagePace: createPace(clock, 50),
     onSynced: () => {},
   });
   return {

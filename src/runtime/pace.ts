@@ -1,0 +1,35 @@
+import type { Clock } from './clock.ts';
+
+/** Spreads what many keys want to do over time: each gets a turn, and no two turns are closer than the interval. */
+export interface Pace {
+  /** Milliseconds until the turn of a key, which it keeps until it asks again when the time is up; 0 when it is now. */
+  waitFor(key: string): number;
+  /** Takes back all turns that are still to come: what they were for is over. */
+  reset(): void;
+}
+
+/** @param interval milliseconds between two turns */
+export function createPace(clock: Clock, interval: number): Pace {
+  const turns = new Map<string, number>();
+  let taken = Number.NEGATIVE_INFINITY;
+  let last = taken;
+
+  return {
+    waitFor(key) {
+      const now = clock.monotonic();
+      const turn = turns.get(key) ?? Math.max(now, last + interval);
+      last = Math.max(last, turn);
+      if (turn > now) {
+        turns.set(key, turn);
+        return turn - now;
+      }
+      turns.delete(key);
+      taken = Math.max(taken, now);
+      return 0;
+    },
+    reset() {
+      turns.clear();
+      last = taken;
+    },
+  };
+}

@@ -1,0 +1,219 @@
+import { describe, expect, it } from 'vitest';
+import type { Seed } from '../../../dev/connect-server/seed.ts';
+import type { ItemStatus } from '../../../src/api/onepassword-item.ts';
+import { Failure } from '../../../src/api/reasons.ts';
+import { createVaultIndex } from '../../../src/connect/vault-index.ts';
+import { createItemSource } from '../../../src/controllers/item-source.ts';
+import type { SecretClaim } from '../../../src/domain/secret-plan.ts';
+import { connect } from '../connect/connect-server.ts';
+
+const signal = new AbortController().signal;
+const second = 1_000;
+const itemPath = 'vaults/Prod/items/db';
+const itemRoute = 'GET /v1/vaults/{vault}/items/{item}';
+const fileRoute = 'GET /v1/vaults/{vault}/items/{item}/files/{file}/content';
+
+/** A claim for a Secret, with what its record says of the item. */
+const claim = (record?: ItemStatus, path = itemPath, name = 'db'): SecretClaim => ({
+  namespace: 'ns',
+  name,
+  owner: { apiVersion: 'onepassword.com/v1', kind: 'OnePasswordItem', name, uid: name },
+  type: undefined,
+  itemPath: path,
+  copied: { labels: {}, annotations: {} },
+  record: record === undefined ? {} : { item: record },
+});
+
+async function setUp(
+  items: NonNullable<Seed['vaults'][number]['items']> = [{ title: 'db', fields: [{ label: 'password', value: 'one' }] }],
+) {
+  const { server, client, clock } = await connect({ vaults: [{ name: 'Prod', items }] });
+  const { store, requests } = server;
+  const index = createVaultIndex({ client, clock, onChange: () => {} });
+  const source = createItemSource({ connect: client, index, settings: { allowEmptyValues: false } });
+  const idOf = (title: string): string => store.item('Prod', title).id;
+  return {
+    server,
+    store,
+    requests,
+    clock,
+    source,
+    idOf,
+    /** A record of an item for a path, as a status keeps it. */
+    pin: (id: string, path = itemPath): ItemStatus => ({ path, vaultId: store.vault('Prod').id, id, version: 1 }),
+    refresh: async () => {
+      clock.advance(40 * second);
+      await index.refresh(signal);
+    },
+    locate: async (of: SecretClaim) => (await source.locate(of, signal)).itemId,
+    /** The id of the item that a claim gets, or the failure. */
+    get: async (of: SecretClaim): Promise<string | Failure> => {
+      try {
+        return (await source.fetch(of, await source.locate(of, signal), signal)).id;
+      } catch (error) {
+        if (error instanceof Failure) return error;
+        throw error;
+      }
+    },
+  };
+}
+
+describe('the ids in a record', () => {
+  const two = [{ title: 'db' }, { title: 'other' }];
+
+  it('are good while the path is the one they came from, whatever the title says now', async () => {
+    const { locate, pin, idOf } = await setUp(two);
+    expect(await locate(claim(pin(idOf('other'))))).toBe(idOf('other'));
+  });
+
+  it('are not good for another path', async () => {
+    const { locate, pin, idOf } = await setUp(two);
+    expect(await locate(claim(pin(idOf('other'), 'vaults/Prod/items/other')))).toBe(idOf('db'));
+  });
+
+  it('of another path are not what is asked about an outage, or about listings', async () => {
+    const { source, pin, idOf, locate } = await setUp(two);
+    await locate(claim());
+    expect(source.listed(claim(pin(idOf('db'))))?.version).toBe(1);
+    expect(source.listed(claim(pin(idOf('db'), 'vaults/Prod/items/else')))).toBeUndefined();
+  });
+});
+
+/** A claim for an item that has been deleted, with another one in its place. */
+async function replaced() {
+  const setting = await setUp();
+  const of = claim(setting.pin(setting.idOf('db')));
+  await setting.get(of);
+  setting.store.deleteItem('Prod', 'db');
+  setting.store.createItem('Prod', { title: 'db', fields: [{ label: 'password', value: 'two' }] });
+  return { ...setting, of, heir: setting.idOf('db') };
+}
+
+describe('an item that was made anew under its title', () => {
+  it('does not take its place while a listing still has the old one, or one listing lacks it', async () => {
+    const { get, of, refresh } = await replaced();
+    const answers = [await get(of)];
+    await refresh();
+    answers.push(await get(of));
+    expect(answers).toMatchObject([
+      { reason: 'ItemNotFound', retryAfter: 5 * second },
+      { reason: 'ItemNotFound', retryAfter: 5 * second },
+    ]);
+  });
+
+  it('takes its place when two listings lack the old one and Connect denies it', async () => {
+    const { get, of, heir, refresh } = await replaced();
+    await refresh();
+    await get(of);
+    await refresh();
+    expect(await get(of)).toBe(heir);
+  });
+
+  it('does not take its place while Connect has the old one, whatever the listings say', async () => {
+    const { get, pin, idOf, store, refresh } = await setUp();
+    const old = idOf('db');
+    const of = claim(pin(old));
+    await get(of);
+    // An item that listings leave out still answers by its id.
+    store.archiveItem('Prod', 'db');
+    store.createItem('Prod', { title: 'db' });
+    await refresh();
+    await get(of);
+    await refresh();
+    store.restoreItem('Prod', old);
+    expect(await get(of)).toBe(old);
+  });
+
+  it('costs no request to the old one from then on', async () => {
+    const { get, of, refresh, requests } = await replaced();
+    await refresh();
+    await get(of);
+    await refresh();
+    await get(of);
+    requests.reset();
+    await get(of);
+    expect(requests.total).toBe(1);
+  });
+});
+
+async function lost() {
+  const setting = await setUp();
+  const id = setting.idOf('db');
+  const of = claim(setting.pin(id));
+  await setting.get(of);
+  setting.store.deleteItem('Prod', 'db');
+  await setting.refresh();
+  await setting.get(of);
+  await setting.refresh();
+  await setting.get(of);
+  setting.requests.reset();
+  return { ...setting, of, id };
+}
+
+describe('an item that is gone', () => {
+  it('costs no further request', async () => {
+    const { get, of, requests } = await lost();
+    for (let count = 0; count < 5; count += 1) expect(await get(of)).toMatchObject({ reason: 'ItemNotFound', retryAfter: undefined });
+    expect(requests.count(itemRoute)).toBe(0);
+  });
+
+  it('is fetched again when a listing has it', async () => {
+    const { get, of, id, store, refresh } = await lost();
+    store.createItem('Prod', { id, title: 'db', fields: [{ label: 'password', value: 'back' }] });
+    await refresh();
+    expect(await get(of)).toBe(id);
+  });
+
+  it('costs no further request when it is named by its id, either', async () => {
+    const { get, pin, id, store, requests } = await lost();
+    const path = `vaults/${store.vault('Prod').id}/items/${id}`;
+    const answers = [await get(claim(undefined, path)), await get(claim(pin(id, path), path))];
+    expect([answers, requests.count(itemRoute)]).toMatchObject([[{ reason: 'ItemNotFound' }, { reason: 'ItemNotFound' }], 0]);
+  });
+});
+
+const file = (name: string, size: number) => ({ name, content: 'x'.repeat(size) });
+
+describe('files', () => {
+  it('that are together too large for a Secret are not downloaded', async () => {
+    const { get, requests } = await setUp([{ title: 'db', files: [file('a', 600_000), file('b', 600_000)] }]);
+    expect(await get(claim())).toMatchObject({ reason: 'SecretTooLarge' });
+    expect(requests.count(fileRoute)).toBe(0);
+  });
+
+  it('that get no key do not count', async () => {
+    const { get, idOf } = await setUp([
+      { title: 'db', fields: [{ label: 'a', value: 'v' }], files: [file('a', 600_000), file('b', 600_000), file('b', 600_000)] },
+    ]);
+    expect(await get(claim())).toBe(idOf('db'));
+  });
+});
+
+describe('claims that want one item at a time', () => {
+  it('share one request for it, and one for each of its files', async () => {
+    const files = [
+      { name: 'ca.crt', content: 'a' },
+      { name: 'tls.crt', content: 'b' },
+    ];
+    const { get, idOf, requests } = await setUp([{ title: 'db', files }]);
+    const claims = Array.from({ length: 10 }, (_, index) => claim(undefined, itemPath, `db-${index}`));
+    const answers = await Promise.all(claims.map(get));
+    expect(answers).toEqual(claims.map(() => idOf('db')));
+    expect([requests.count(itemRoute), requests.count(fileRoute)]).toEqual([1, 2]);
+  });
+
+  it('each ask for it when they come one after the other', async () => {
+    const { get, requests } = await setUp();
+    await get(claim());
+    await get(claim());
+    expect(requests.count(itemRoute)).toBe(2);
+  });
+
+  it('share its failure', async () => {
+    const { server, get, requests, locate } = await setUp();
+    await locate(claim());
+    server.faults.order({ kind: 'status', status: 500, route: itemRoute, times: 1 });
+    const answers = await Promise.all([get(claim()), get(claim())]);
+    expect([answers, requests.count(itemRoute)]).toMatchObject([[{ reason: 'ConnectUnavailable' }, { reason: 'ConnectUnavailable' }], 1]);
+  });
+});

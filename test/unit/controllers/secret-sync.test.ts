@@ -1,0 +1,256 @@
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { annotations } from '../../../src/api/names.ts';
+import type { SecretRecord } from '../../../src/api/onepassword-item.ts';
+import { Failure } from '../../../src/api/reasons.ts';
+import { createVaultIndex } from '../../../src/connect/vault-index.ts';
+import { createItemSource } from '../../../src/controllers/item-source.ts';
+import { createSecretSync, type SyncResult } from '../../../src/controllers/secret-sync.ts';
+import { createKubeClient } from '../../../src/kube/client.ts';
+import { type ManagedSecret, reduceSecret } from '../../../src/kube/objects.ts';
+import type { WireMeta } from '../../../src/kube/resource.ts';
+import { createStore } from '../../../src/kube/store.ts';
+import { requeue } from '../../../src/runtime/controller.ts';
+import { connect } from '../connect/connect-server.ts';
+import { clientOptions, type Exchange, startApiServer } from '../kube/api-server.ts';
+
+const signal = new AbortController().signal;
+const second = 1_000;
+const minute = 60 * second;
+const patience = 10 * minute;
+const itemPath = 'vaults/Prod/items/db';
+const itemRoute = 'GET /v1/vaults/{vault}/items/{item}';
+
+interface WireSecret {
+  readonly metadata: WireMeta;
+  readonly type?: string;
+  readonly data?: Readonly<Record<string, string>>;
+}
+
+/** An API server that holds one Secret, or none. */
+async function startCluster() {
+  const api = await startApiServer();
+  let secret: WireSecret | undefined;
+  let version = 1;
+  const asked: string[] = [];
+
+  function put({ metadata, ...rest }: WireSecret): void {
+    version += 1;
+    secret = { ...rest, metadata: { ...metadata, namespace: 'ns', name: 'db', uid: 's', resourceVersion: String(version) } };
+  }
+
+  function serve({ method, body, headers, answer }: Exchange): void {
+    asked.push(headers.accept?.includes('PartialObjectMetadata') ? `${method} metadata` : method);
+    if (method === 'POST' && secret !== undefined) return answer(409, { reason: 'AlreadyExists' });
+    if (method !== 'GET') put(JSON.parse(body) as WireSecret);
+    if (secret === undefined) return answer(404, { reason: 'NotFound' });
+    answer(200, secret);
+  }
+
+  void (async () => {
+    for (;;) serve(await api.next());
+  })();
+  return {
+    api,
+    put,
+    /** What was asked since it was asked last. */
+    asked: () => asked.splice(0),
+    remove: () => void (secret = undefined),
+    password: () => Buffer.from(secret?.data?.['password'] ?? '', 'base64').toString(),
+    get secret() {
+      return secret;
+    },
+  };
+}
+
+/** A claim for an item in version 5. */
+async function setUp(password = 'five') {
+  const { server, client, clock } = await connect({ vaults: [{ name: 'Prod', items: [{ title: 'db' }] }] });
+  const { store, requests } = server;
+  const setItem = (version: number, value: string): void => {
+    const fields = value === '' ? [] : [{ id: 'p', label: 'password', type: 'CONCEALED' as const, value }];
+    store.updateItem('Prod', 'db', { version, fields });
+  };
+  setItem(5, password);
+  const cluster = await startCluster();
+  const kube = createKubeClient(clientOptions(cluster.api, clock));
+  onTestFinished(() => kube.close());
+  const secrets = createStore<ManagedSecret>();
+  const index = createVaultIndex({ client, clock, onChange: () => {}, fullListingInterval: minute, settleTime: 0 });
+  const source = createItemSource({ connect: client, index, settings: { allowEmptyValues: false } });
+  const sync = createSecretSync({ secrets, kube, source, adoptConsumers: async () => {}, patience });
+  let record: Partial<SecretRecord> = {};
+
+  /** One attempt, with what the last one left in the record. */
+  async function run(): Promise<SyncResult> {
+    const owner = { apiVersion: 'onepassword.com/v1', kind: 'OnePasswordItem', name: 'db', uid: 'u' };
+    const copied = { labels: {}, annotations: {} };
+    const claim = { namespace: 'ns', name: 'db', owner, type: undefined, itemPath, copied, record };
+    const result = await sync.run(claim, true, signal);
+    if (result.state === 'synced') record = result.record;
+    return result;
+  }
+
+  return {
+    run,
+    cluster,
+    setItem,
+    itemRequests: () => requests.count(itemRoute),
+    refresh: async (after: number) => {
+      clock.advance(after);
+      await index.refresh(signal);
+    },
+    removeSecret: () => {
+      const { secret } = cluster;
+      cluster.remove();
+      if (secret !== undefined) secrets.remove(reduceSecret(secret));
+    },
+    /** The failure of one attempt. */
+    failure: async (): Promise<Failure> => {
+      const error: unknown = await run().then(
+        () => undefined,
+        (reason: unknown) => reason,
+      );
+      if (error instanceof Failure) return error;
+      throw new Error('it did not fail with a Failure', { cause: error });
+    },
+  };
+}
+
+/** A Secret of version 5, of an item that is now listed in version 3. */
+async function fallen() {
+  const setting = await setUp();
+  await setting.run();
+  setting.setItem(3, 'three');
+  await setting.refresh(second);
+  return setting;
+}
+
+describe('an item whose version falls', () => {
+  it('is ignored, without being fetched, until all listings have given that version for long enough', async () => {
+    const { run, refresh, itemRequests } = await fallen();
+    const results = [await run()];
+    for (let passed = 1; passed < 10; passed += 1) {
+      await refresh(minute);
+      results.push(await run());
+    }
+    const expected = results.map((_, passed) => ({ state: 'unchanged', next: requeue(patience - passed * minute) }));
+    expect([results, itemRequests()]).toEqual([expected, 1]);
+  });
+
+  it('is believed then, and said to have fallen', async () => {
+    const { run, refresh, cluster } = await fallen();
+    for (let passed = 0; passed < 10; passed += 1) await refresh(minute);
+    expect(await run()).toMatchObject({ state: 'synced', write: 'updated', lowered: 5, record: { item: { version: 3 } } });
+    expect(cluster.password()).toBe('three');
+  });
+
+  it('has to be patient anew when its version moves meanwhile', async () => {
+    const { run, refresh, setItem } = await fallen();
+    for (let passed = 0; passed < 9; passed += 1) await refresh(minute);
+    setItem(2, 'two');
+    await refresh(minute);
+    expect(await run()).toEqual({ state: 'unchanged', next: requeue(patience) });
+  });
+
+  it('is nothing to talk about when it rises again', async () => {
+    const { run, refresh, setItem } = await fallen();
+    setItem(6, 'six');
+    await refresh(minute);
+    expect(await run()).toMatchObject({ state: 'synced', lowered: undefined, record: { item: { version: 6 } } });
+  });
+
+  it('is better than nothing for a Secret that is gone', async () => {
+    const { run, removeSecret, cluster } = await fallen();
+    removeSecret();
+    expect(await run()).toMatchObject({ state: 'synced', write: 'created', lowered: undefined, next: { next: 'retry' } });
+    expect(cluster.password()).toBe('three');
+  });
+});
+
+describe.each([
+  ['ItemEmpty', ''],
+  ['SecretTooLarge', 'x'.repeat(1_100_000)],
+])('an item that can be no Secret: %s', (reason, password) => {
+  it('is fetched once for each of its versions', async () => {
+    const { failure, itemRequests, refresh, setItem } = await setUp(password);
+    const reasons = [(await failure()).reason, (await failure()).reason];
+    const requests = [itemRequests()];
+    setItem(6, password);
+    await refresh(minute);
+    reasons.push((await failure()).reason, (await failure()).reason);
+    requests.push(itemRequests());
+    expect([reasons, requests]).toEqual([
+      [reason, reason, reason, reason],
+      [1, 2],
+    ]);
+  });
+
+  it('becomes one as soon as it can', async () => {
+    const { run, failure, refresh, setItem, cluster } = await setUp(password);
+    await failure();
+    setItem(6, 'six');
+    await refresh(minute);
+    expect(await run()).toMatchObject({ state: 'synced', write: 'created' });
+    expect(cluster.password()).toBe('six');
+  });
+
+  it('leaves the Secret as it was', async () => {
+    const { run, failure, refresh, setItem, cluster } = await setUp();
+    await run();
+    const before = cluster.secret;
+    setItem(6, password);
+    await refresh(minute);
+    await failure();
+    expect(cluster.secret).toBe(before);
+  });
+});
+
+describe("somebody else's Secret", () => {
+  const metadata = { name: 'db', uid: 's', resourceVersion: '' };
+  const data = { password: Buffer.from('theirs').toString('base64') };
+
+  async function occupied() {
+    const setting = await setUp();
+    setting.cluster.put({ metadata, data });
+    return setting;
+  }
+
+  it('is looked at again after five seconds, and then with growing pauses of up to a minute', async () => {
+    const { failure } = await occupied();
+    const pauses: (number | undefined)[] = [];
+    for (let count = 0; count < 6; count += 1) pauses.push((await failure()).retryAfter);
+    expect(pauses).toEqual([5, 10, 20, 40, 60, 60].map((pause) => pause * second));
+  });
+
+  it('is looked at without its values, and without asking Connect', async () => {
+    const { failure, cluster, itemRequests } = await occupied();
+    await failure();
+    cluster.asked();
+    await failure();
+    await failure();
+    expect([cluster.asked(), itemRequests()]).toEqual([['GET metadata', 'GET metadata'], 1]);
+  });
+
+  it('is refused anew, with pauses that go on, when it changes and is still theirs', async () => {
+    const { failure, cluster, itemRequests } = await occupied();
+    await failure();
+    cluster.put({ metadata, data });
+    const { reason, retryAfter } = await failure();
+    expect([reason, retryAfter, itemRequests()]).toEqual(['SecretNotOwned', 10 * second, 2]);
+  });
+
+  it('is taken over as soon as they allow it', async () => {
+    const { run, failure, cluster } = await occupied();
+    await failure();
+    cluster.put({ metadata: { ...metadata, annotations: { [annotations.adopt]: 'true' } }, data });
+    expect(await run()).toMatchObject({ state: 'synced', write: 'updated' });
+    expect(cluster.password()).toBe('five');
+  });
+
+  it('gives way to ours as soon as it is gone', async () => {
+    const { run, failure, cluster } = await occupied();
+    await failure();
+    cluster.remove();
+    expect(await run()).toMatchObject({ state: 'synced', write: 'created' });
+  });
+});
