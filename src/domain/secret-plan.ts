@@ -111,7 +111,7 @@ export function planSecret(claim: SecretClaim, item: ItemContent, existing: Secr
   if (existing.immutable && changed.length > 0) {
     throw new Failure('SecretImmutable', `Secret "${claim.name}" is immutable; delete it and it comes back with the new values`);
   }
-  const recorded = latestOf(recordedRevisions(existing), claim.record.secret?.revisions ?? {});
+  const recorded = latestOf(recordedRevisions(existing), secretRecord(claim)?.revisions ?? {});
   const revisions = item.frozen ? recorded : revisionsAfter(claim, item, existing, changed, recorded, now);
   const content = { ...desiredSecretMetadata(claim, item, existing, revisions), type: existing.type, data };
   if (changed.length === 0 && sameSecretMetadata(existing, content)) return { action: 'none' };
@@ -125,8 +125,8 @@ export function planSecret(claim: SecretClaim, item: ItemContent, existing: Secr
  * @param frozen values that others wrote do not count either
  */
 export function isAsRecorded(claim: SecretClaim, secret: ObservedSecret, noted: ItemVersion, frozen: boolean): boolean {
-  const { secret: record } = claim.record;
-  if (record === undefined || record.name !== claim.name) return false;
+  const record = secretRecord(claim);
+  if (record === undefined) return false;
   const sameWriters = secret.dataWriters !== undefined && secret.dataWriters === record.dataWriters;
   if (!frozen && !sameWriters && secret.resourceVersion !== record.resourceVersion) return false;
   const revisions = latestOf(recordedRevisions(secret), record.revisions ?? {});
@@ -166,6 +166,11 @@ function checkKept(claim: SecretClaim, existing: SecretState): void {
   );
 }
 
+/** What the record says of the Secret of the claim's name: it may speak of another one, that the claim wanted before. */
+function secretRecord({ record: { secret }, name }: SecretClaim): SecretRecord['secret'] | undefined {
+  return secret?.name === name ? secret : undefined;
+}
+
 /** What the record says of an item, if it speaks of the claim's Secret and path. */
 export function recordedItem({ record, itemPath, name }: SecretClaim, id: string): SecretRecord['item'] | undefined {
   const speaks = record.item?.path === itemPath && record.item?.id === id && record.secret?.name === name;
@@ -174,10 +179,10 @@ export function recordedItem({ record, itemPath, name }: SecretClaim, id: string
 
 /** Revisions of a Secret that is made anew: what the record remembers, while the values are the same. */
 function restoredRevisions(claim: SecretClaim, item: ItemVersion, now: number): Revisions {
-  const { record, name } = claim;
+  const record = secretRecord(claim);
   // Another name is another Secret: nobody has its values yet.
-  if (record.item === undefined || record.secret?.name !== name) return {};
-  const recorded = record.secret.revisions ?? {};
+  if (record === undefined || claim.record.item === undefined) return {};
+  const recorded = record.revisions ?? {};
   return recordedItem(claim, item.id)?.version === item.version ? recorded : revise(recorded, 'all', now);
 }
 
@@ -200,7 +205,8 @@ function revisionsAfter(
 }
 
 /** True when somebody else may have written values since our last write. */
-function isTouched({ record: { secret } }: SecretClaim, { resourceVersion, dataWriters, writtenByUs }: SecretState): boolean {
+function isTouched(claim: SecretClaim, { resourceVersion, dataWriters, writtenByUs }: SecretState): boolean {
+  const secret = secretRecord(claim);
   if (secret === undefined || secret.resourceVersion === resourceVersion || writtenByUs) return false;
   return dataWriters === undefined || dataWriters !== secret.dataWriters;
 }

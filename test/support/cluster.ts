@@ -5,6 +5,7 @@ import { onePasswordItems } from '../../src/kube/objects.ts';
 import {
   collectionPath,
   deployments,
+  events,
   namespaces,
   objectPath,
   replicaSets,
@@ -38,6 +39,14 @@ export interface ReadDeployment {
   };
 }
 
+export interface ReadEvent {
+  readonly metadata: WireMeta;
+  readonly type: string;
+  readonly reason: string;
+  readonly message: string;
+  readonly involvedObject: { readonly kind: string; readonly name: string; readonly uid: string };
+}
+
 /** One namespace of a cluster, as its user sees it. */
 export interface TestNamespace {
   readonly name: string;
@@ -50,22 +59,40 @@ export interface TestNamespace {
   patchSecret(name: string, patch: object): Promise<void>;
   secret(name: string): Promise<ReadSecret | undefined>;
   /** A Deployment of two replicas that reads `secret` through environment variables. */
-  createDeployment(name: string, secret: string, annotations?: Readonly<Record<string, string>>): Promise<void>;
+  createDeployment(name: string, secret: string, annotations?: Annotations, templateAnnotations?: Annotations): Promise<void>;
   deployment(name: string): Promise<ReadDeployment>;
   patchDeployment(name: string, patch: object): Promise<void>;
   /** How many ReplicaSets a Deployment of `createDeployment` has. */
   replicaSets(deployment: string): Promise<number>;
+  /** The events on an object. */
+  events(kind: 'OnePasswordItem' | 'Deployment', name: string): Promise<readonly ReadEvent[]>;
   delete(type: 'items' | 'secrets' | 'deployments', name: string): Promise<void>;
 }
 
+type Annotations = Readonly<Record<string, string>>;
+
 let counter = 0;
+
+/** A name that no other namespace of a test has. */
+export function newNamespaceName(): string {
+  counter += 1;
+  return `t${process.pid}-${counter}-${Date.now().toString(36)}`;
+}
 
 /** Makes a namespace of its own for a test file; nothing else uses it. */
 export async function createNamespace(kubeconfig: string, annotations: object = {}): Promise<TestNamespace> {
+  const namespace = openNamespace(kubeconfig, newNamespaceName());
+  await namespace.kube.request({
+    method: 'POST',
+    path: collectionPath(namespaces),
+    body: { metadata: { name: namespace.name, annotations } },
+  });
+  return namespace;
+}
+
+/** A namespace by its name, which may have yet to be made. */
+export function openNamespace(kubeconfig: string, namespace: string): TestNamespace {
   const kube = createKubeClient({ load: credentialsFrom(kubeconfig), clock: systemClock, userAgent: 'keyturn-tests' });
-  counter += 1;
-  const namespace = `t${process.pid}-${counter}-${Date.now().toString(36)}`;
-  await kube.request({ method: 'POST', path: collectionPath(namespaces), body: { metadata: { name: namespace, annotations } } });
   const types = { items: onePasswordItems, secrets, deployments };
 
   const path = (type: ResourceType, name: string): string => objectPath(type, { namespace, name });
@@ -104,14 +131,14 @@ export async function createNamespace(kubeconfig: string, annotations: object = 
       const values = Object.entries(found.data ?? {}).map(([key, value]) => [key, Buffer.from(value, 'base64').toString()]);
       return { metadata: found.metadata, type: found.type, values: Object.fromEntries(values) as Record<string, string> };
     },
-    createDeployment: (name, secret, annotations_ = {}) =>
+    createDeployment: (name, secret, notes = {}, templateNotes = {}) =>
       create(deployments, {
-        metadata: { name, annotations: annotations_ },
+        metadata: { name, annotations: notes },
         spec: {
           replicas: 2,
           selector: { matchLabels: { app: name } },
           template: {
-            metadata: { labels: { app: name } },
+            metadata: { labels: { app: name }, annotations: templateNotes },
             spec: { containers: [{ name: 'main', image: 'example.test/app:1', envFrom: [{ secretRef: { name: secret } }] }] },
           },
         },
@@ -123,6 +150,7 @@ export async function createNamespace(kubeconfig: string, annotations: object = 
     },
     patchDeployment: (name, body) => kube.request({ method: 'PATCH', path: path(deployments, name), body }),
     replicaSets: async (deployment) => (await list(replicaSets, { labelSelector: `app=${deployment}` })).length,
+    events: (kind, name) => list(events, { fieldSelector: `involvedObject.kind=${kind},involvedObject.name=${name}` }),
     async delete(type, name) {
       await kube.request({ method: 'DELETE', path: path(types[type], name) });
     },
@@ -138,6 +166,18 @@ export function untilReadiness(namespace: TestNamespace, name: string, expected:
       return readiness(item) === expected ? item : undefined;
     },
     deadline,
+  );
+}
+
+/** Waits for an event of `reason` on an object. */
+export function untilEvent(
+  namespace: TestNamespace,
+  kind: 'OnePasswordItem' | 'Deployment',
+  name: string,
+  reason: string,
+): Promise<ReadEvent> {
+  return eventually(`an event ${reason} on ${kind} ${name}`, async () =>
+    (await namespace.events(kind, name)).find((event) => event.reason === reason),
   );
 }
 
