@@ -35,6 +35,12 @@ async function create(name: string, more: Notes = {}): Promise<ReadSecret> {
   return await untilSynced(name, 1, name);
 }
 
+/** Fields of which the first alone differs. */
+const fields = (password: string): { label: string; value: string }[] => [
+  { label: 'password', value: password },
+  { label: 'user', value: 'app' },
+];
+
 /** Waits until a Deployment has recorded that its Secret holds a version of its item. */
 async function untilSynced(deployment: string, version: number, secret = deployment): Promise<ReadSecret> {
   await eventually(`version ${version} in Secret ${secret}`, async () => {
@@ -225,10 +231,6 @@ describe('an annotated Deployment that asks for something else', () => {
 
   it('moves the revisions of those keys alone that differ in the other item', async () => {
     const { store } = scenario.connect;
-    const fields = (password: string): { label: string; value: string }[] => [
-      { label: 'password', value: password },
-      { label: 'user', value: 'app' },
-    ];
     store.createItem('Prod', { title: 'one', fields: fields('first') });
     store.createItem('Prod', { title: 'two', fields: fields('second') });
     await scenario.namespace.createDeployment('moved', 'moved', asking('one', 'moved'));
