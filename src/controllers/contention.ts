@@ -7,7 +7,16 @@ export interface Contention {
   /** Milliseconds until the object may be tried again; 0 when it may be now, which counts as the attempt. */
   pauseBeforeAttempt(key: string): number;
   isContended(key: string): boolean;
+  /** True once after an object has become contended: somebody should be told before it rests. */
+  isNews(key: string): boolean;
   forget(key: string): void;
+}
+
+interface ContendedObject {
+  times: number[];
+  contended: boolean;
+  news: boolean;
+  attemptedAt: number;
 }
 
 /** So many times within `window` milliseconds are no accident. */
@@ -17,9 +26,9 @@ const window = 180_000;
 export const contendedPause = 60_000;
 
 export function createContention(clock: Clock): Contention {
-  const objects = new Map<string, { times: number[]; contended: boolean; attemptedAt: number }>();
+  const objects = new Map<string, ContendedObject>();
 
-  function current(key: string): { times: number[]; contended: boolean; attemptedAt: number } | undefined {
+  function current(key: string): ContendedObject | undefined {
     const object = objects.get(key);
     if (object === undefined) return undefined;
     object.times = object.times.filter((time) => clock.monotonic() - time < window);
@@ -31,11 +40,12 @@ export function createContention(clock: Clock): Contention {
   return {
     undone(key) {
       const now = clock.monotonic();
-      const object = current(key) ?? { times: [], contended: false, attemptedAt: now };
+      const object = current(key) ?? { times: [], contended: false, news: false, attemptedAt: now };
       object.times = [...object.times.slice(1 - limit), now];
       objects.set(key, object);
       if (object.contended || object.times.length < limit) return;
       object.contended = true;
+      object.news = true;
       object.attemptedAt = now;
     },
     pauseBeforeAttempt(key) {
@@ -46,6 +56,12 @@ export function createContention(clock: Clock): Contention {
       if (wait > 0) return wait;
       object.attemptedAt = now;
       return 0;
+    },
+    isNews(key) {
+      const object = current(key);
+      const news = object?.news ?? false;
+      if (object !== undefined) object.news = false;
+      return news;
     },
     isContended: (key) => current(key)?.contended ?? false,
     forget: (key) => void objects.delete(key),

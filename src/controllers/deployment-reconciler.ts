@@ -43,7 +43,10 @@ export function createDeploymentReconciler(options: DeploymentReconcilerOptions)
       const workload = workloads.get(key);
       if (workload === undefined) return done;
       const pause = contention.pauseBeforeAttempt(key);
-      if (pause > 0) return requeue(pause);
+      if (pause > 0) {
+        if (contention.isNews(key)) tell(key, workload, anotherOperator);
+        return requeue(pause);
+      }
       if (workload.legacyFinalizers !== undefined) await removeLegacyFinalizer(workload, signal);
       if (workload.deleting || workload.claim === undefined) {
         failing.delete(key);

@@ -42,7 +42,10 @@ export function createItemReconciler(options: ItemReconcilerOptions): (key: stri
     const resource = items.get(key);
     if (resource === undefined) return done;
     const pause = contention.pauseBeforeAttempt(key);
-    if (pause > 0) return requeue(pause);
+    if (pause > 0) {
+      if (contention.isNews(key)) await statuses.report(resource, anotherOperator, undefined, signal);
+      return requeue(pause);
+    }
     if (resource.legacyFinalizers !== undefined) await removeLegacyFinalizer(resource, signal);
     return resource.deleting ? done : await synchronise(key, resource, signal);
   };

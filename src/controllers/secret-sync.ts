@@ -1,4 +1,4 @@
-import { managedLabel } from '../api/names.ts';
+import { kind, managedLabel } from '../api/names.ts';
 import type { SecretRecord } from '../api/onepassword-item.ts';
 import { Failure, type Reason } from '../api/reasons.ts';
 import type { ItemLocation, ListedItem } from '../connect/vault-index.ts';
@@ -13,8 +13,9 @@ import {
   type SecretClaim,
   type SecretPlan,
 } from '../domain/secret-plan.ts';
-import type { KubeClient } from '../kube/client.ts';
-import { managedSecret, type ManagedSecret } from '../kube/objects.ts';
+import { type KubeClient, KubeError } from '../kube/client.ts';
+import { managedSecret, type ManagedSecret, onePasswordItems } from '../kube/objects.ts';
+import { deployments, objectPath, type WireObject } from '../kube/resource.ts';
 import { createSecret, type FullSecret, readSecret, readSecretMetadata, replaceSecret } from '../kube/secret-api.ts';
 import type { Store } from '../kube/store.ts';
 import { done, type Outcome, requeue, retry } from '../runtime/controller.ts';
@@ -153,9 +154,13 @@ export function createSecretSync({ secrets, kube, source, adoptConsumers, patien
     // An old value is no news for a Secret, but better than none.
     if (behind && secrets.get(objectKey(claim)) !== undefined) return { state: 'unchanged', next: retry() };
 
-    const written = (await create(claim, item, signal)) ?? (await update(claim, item, signal));
+    // A frozen item may have nothing to make a Secret of, and need not when there is one.
+    const written = item.frozen
+      ? ((await update(claim, item, signal)) ?? (await create(claim, item, signal)))
+      : ((await create(claim, item, signal)) ?? (await update(claim, item, signal)));
     // Deleted between the two: the next attempt creates it.
     if (written === undefined) return { state: 'unchanged', next: retry() };
+    if (written === 'ownerGone') return { state: 'unchanged', next: done };
     const { secret, write, changed, kept, label } = written;
     const sameVersion = held === item.version;
     const before = kept ? keptRecord(claim, item.id) : undefined;
@@ -202,12 +207,13 @@ export function createSecretSync({ secrets, kube, source, adoptConsumers, patien
   }
 
   /** Undefined when there is no Secret. */
-  async function update(claim: SecretClaim, item: FetchedItem, signal: AbortSignal): Promise<Written | undefined> {
+  async function update(claim: SecretClaim, item: FetchedItem, signal: AbortSignal): Promise<Written | 'ownerGone' | undefined> {
     const existing = await readSecret(kube, claim, signal);
     if (existing === undefined) return undefined;
     const plan = planUpdate(claim, item, existing);
     const found = { kept: item.frozen, label: existing.labels[managedLabel] };
     if (plan.action === 'none') return { secret: stored(existing), write: 'none', changed: [], ...found };
+    if (lostOwner(claim, existing) && !(await isOwnerAlive(kube, claim, signal))) return 'ownerGone';
     // Only before a rotation: adopted at another time, a consumer that is about to roll for the last one would not.
     if (plan.rotates) await adoptConsumers(existing, signal);
     const updated = await replaceSecret(kube, existing, plan.content, signal);
@@ -248,6 +254,27 @@ export function createSecretSync({ secrets, kube, source, adoptConsumers, patien
     refusals.set(claim.owner.uid, { question, failure, attempts });
     if (refusedByItem.has(reason)) return failure;
     return new Failure(reason, message, Math.min(refusalDelay.longest, refusalDelay.first * 2 ** Math.min(attempts, 10)));
+  }
+}
+
+/** True when our owner reference was there, and is not any more. */
+function lostOwner({ owner, record }: SecretClaim, { name, ownerReferences }: FullSecret): boolean {
+  return record.secret?.name === name && ownerReferences.every(({ uid }) => uid !== owner.uid);
+}
+
+/**
+ * Whoever deletes an owner and not its Secret has the reference taken away, and we may hear of that first: put back, it would have the Secret
+ * collected.
+ */
+async function isOwnerAlive(kube: KubeClient, { namespace, owner }: SecretClaim, signal: AbortSignal): Promise<boolean> {
+  const type = owner.kind === kind ? onePasswordItems : deployments;
+  try {
+    const path = objectPath(type, { namespace, name: owner.name });
+    const { metadata } = await kube.request<WireObject>({ method: 'GET', path, signal });
+    return metadata.uid === owner.uid && metadata.deletionTimestamp === undefined;
+  } catch (error) {
+    if (error instanceof KubeError && error.status === 404) return false;
+    throw error;
   }
 }
 
