@@ -16,6 +16,8 @@ export interface Config {
   readonly allowEmptyValues: boolean;
   readonly healthAddress: ListenAddress | undefined;
   readonly metricsAddress: ListenAddress | undefined;
+  /** Say what would be done, and do nothing. */
+  readonly plan: boolean;
   readonly logLevel: 'debug' | 'info' | 'error';
   /** Things that were accepted but mean something else, or nothing, here. */
   readonly warnings: readonly string[];
@@ -67,6 +69,7 @@ const knownFlags = new Map<string, 'boolean' | 'value'>([
   ['health-probe-bind-address', 'value'],
   ['metrics-bind-address', 'value'],
   ['zap-log-level', 'value'],
+  ['plan', 'boolean'],
 ]);
 
 const booleanSchema = z
@@ -151,6 +154,7 @@ export function readConfig(
     allowEmptyValues: flag('allow-empty-values'),
     healthAddress: listenAddress(flags.get('health-probe-bind-address') ?? ':8081', '--health-probe-bind-address', problems),
     metricsAddress: listenAddress(flags.get('metrics-bind-address') ?? ':8080', '--metrics-bind-address', problems),
+    plan: flag('plan'),
     logLevel: parsed(
       logLevelSchema,
       flags.get('zap-log-level') ?? 'info',

@@ -2,6 +2,7 @@ import { type Config, ConfigError, readConfig } from './config.ts';
 import { credentialsFrom, type LoadCredentials } from './kube/credentials.ts';
 import { createLog, describeError } from './observability/log.ts';
 import { runOperator } from './operator.ts';
+import { runPlan } from './plan.ts';
 import { systemClock } from './runtime/clock.ts';
 
 /** How long what is under way at a signal may take to end, in milliseconds. */
@@ -10,12 +11,15 @@ const shutdownTime = 10_000;
 const credentials = credentialsFrom();
 const config = configure(credentials);
 const log = createLog(config.logLevel);
-for (const warning of config.warnings) log.warn(warning);
 
 for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
   // Left to itself, Node prints the whole error, and other people's messages may quote their input.
   process.on(event, fail);
 }
+
+if (config.plan) await printPlan();
+
+for (const warning of config.warnings) log.warn(warning);
 
 const stop = new AbortController();
 for (const name of ['SIGTERM', 'SIGINT'] as const) {
@@ -31,6 +35,19 @@ try {
   process.exit(0);
 } catch (error) {
   fail(error);
+}
+
+/** Prints what the operator would do, and exits. */
+async function printPlan(): Promise<never> {
+  for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => process.exit(1));
+  try {
+    const { output, errors, exitCode } = await runPlan({ config, credentials });
+    process.stderr.write(errors);
+    await new Promise((resolve) => process.stdout.write(output, resolve));
+    process.exit(exitCode);
+  } catch (error) {
+    fail(error);
+  }
 }
 
 function fail(error: unknown): never {

@@ -77,8 +77,7 @@ export function createDeploymentReconciler(options: DeploymentReconcilerOptions)
       return contended ? requeue(contendedPause) : result.next;
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
-      const message = error.message.replaceAll('spec.itemPath', `the annotation ${annotations.itemPath}`);
-      tell(key, workload, { ready: false, reason: error.reason, message });
+      tell(key, workload, { ready: false, reason: error.reason, message: deploymentMessage(error) });
       return nextAttempt(error, claim !== undefined && source.outage(claim) !== undefined);
     }
   }
@@ -114,8 +113,13 @@ export function createDeploymentReconciler(options: DeploymentReconcilerOptions)
   }
 }
 
+/** The message of a failure, in the words of whoever wrote annotations and no resource. */
+export function deploymentMessage({ message }: Failure): string {
+  return message.replaceAll('spec.itemPath', `the annotation ${annotations.itemPath}`);
+}
+
 /** What the annotations ask for. @throws Failure `InvalidItemPath` when they do not name a Secret */
-function claimOf({ namespace, name, uid, claim }: Workload): SecretClaim {
+export function claimOf({ namespace, name, uid, claim }: Workload): SecretClaim {
   if (claim?.secretName === undefined || claim.secretName === '') {
     throw new Failure('InvalidItemPath', `the annotation ${annotations.itemName} is missing: it names the Secret`);
   }

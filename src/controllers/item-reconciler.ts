@@ -1,4 +1,5 @@
 import { fieldManager, freezingTag, legacyFinalizer } from '../api/names.ts';
+import type { OnePasswordItemStatus } from '../api/onepassword-item.ts';
 import { Failure, isConnectReason } from '../api/reasons.ts';
 import { type Readiness, readyCondition } from '../domain/conditions.ts';
 import { keyList } from '../domain/key-list.ts';
@@ -51,7 +52,7 @@ export function createItemReconciler(options: ItemReconcilerOptions): (key: stri
   };
 
   async function synchronise(key: string, resource: OnePasswordItem, signal: AbortSignal): Promise<Outcome> {
-    const claim = claimOf(resource);
+    const claim = claimOf(resource, statuses.of(resource), enableAnnotations);
     const trusted = isTrusted(resource);
     if (trusted && source.outage(claim) !== undefined && sync.isUnchanged(claim)) return await tellOutage(key, resource, claim, signal);
     try {
@@ -68,20 +69,6 @@ export function createItemReconciler(options: ItemReconcilerOptions): (key: stri
       }
       return nextAttempt(error, source.outage(claim) !== undefined);
     }
-  }
-
-  function claimOf(resource: OnePasswordItem): SecretClaim {
-    const { namespace, name, type, itemPath, labels, annotations } = resource;
-    const { item, secret } = statuses.of(resource);
-    return {
-      namespace,
-      name,
-      owner: ownerReference(resource),
-      type,
-      itemPath,
-      copied: copiedMetadata(labels, annotations, enableAnnotations),
-      record: { ...(item && { item }), ...(secret && { secret }) },
-    };
   }
 
   /** True when the status speaks of the resource as it is now, and says that the Secret was equal to the item, if before an outage. */
@@ -157,6 +144,20 @@ const stays = '; the Secret stays as it was: ';
 function saidBefore(message = ''): string | undefined {
   const at = message.indexOf(stays);
   return at === -1 ? undefined : message.slice(at + stays.length);
+}
+
+/** What a resource asks for. */
+export function claimOf(resource: OnePasswordItem, { item, secret }: OnePasswordItemStatus, enableAnnotations: boolean): SecretClaim {
+  const { namespace, name, type, itemPath, labels, annotations } = resource;
+  return {
+    namespace,
+    name,
+    owner: ownerReference(resource),
+    type,
+    itemPath,
+    copied: copiedMetadata(labels, annotations, enableAnnotations),
+    record: { ...(item && { item }), ...(secret && { secret }) },
+  };
 }
 
 /** What is said of a Secret that somebody else writes too. */

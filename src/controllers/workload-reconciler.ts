@@ -50,7 +50,7 @@ export function createWorkloadReconciler({
         const age = kube.serverTime() - latest(secrets);
         // A revision that lies further ahead was made by a clock that was wrong: it is not waited for.
         if (Math.abs(age) < debounce) return requeue(Math.min(debounce - age, debounce));
-        const birth = await templateBirth(workload, signal);
+        const birth = await templateBirth(kube, workload, signal);
         if (birth === undefined) return requeue(replicaSetDelay);
         plan = planRestart(secrets, known, birth);
       }
@@ -79,7 +79,7 @@ export function createWorkloadReconciler({
           let plan = planAdoption(before.name, revision, known, undefined);
           // Without a ReplicaSet yet, its pods start about now.
           if (plan.action === 'read-birth')
-            plan = planAdoption(before.name, revision, known, (await templateBirth(workload, signal)) ?? revision);
+            plan = planAdoption(before.name, revision, known, (await templateBirth(kube, workload, signal)) ?? revision);
           if (plan.action === 'adopt') await adoptIfAllowed(workload, plan.known, signal);
         }),
       );
@@ -117,32 +117,33 @@ export function createWorkloadReconciler({
     });
     workloads.put(reduceDeployment(written));
   }
+}
 
-  /**
-   * When the current pod template came to be: the creation of its ReplicaSet, in milliseconds. Undefined while there is none yet.
-   * The current ReplicaSet is the one of the highest revision: going back to an old template lifts the old one's.
-   */
-  async function templateBirth(workload: Workload, signal: AbortSignal): Promise<number | undefined> {
-    if (!workload.observed) return undefined;
-    const { items = [] } = await kube.request<{ items?: readonly WireObject[] }>({
-      method: 'GET',
-      path: collectionPath(replicaSets, workload.namespace),
-      query: { labelSelector: formatSelector(workload.selector) },
-      accept: 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1',
-      signal,
-    });
-    const owned = items.filter(({ metadata }) => metadata.ownerReferences?.some(({ uid }) => uid === workload.uid));
-    const [current] = owned.toSorted((a, b) => rolloutRevision(b) - rolloutRevision(a));
-    const created = current?.metadata.creationTimestamp;
-    return created === undefined ? undefined : Date.parse(created);
-  }
+/**
+ * When the current pod template came to be: the creation of its ReplicaSet, in milliseconds. Undefined while there is none yet.
+ * The current ReplicaSet is the one of the highest revision: going back to an old template lifts the old one's.
+ */
+export async function templateBirth(kube: KubeClient, workload: Workload, signal: AbortSignal): Promise<number | undefined> {
+  if (!workload.observed) return undefined;
+  const { items = [] } = await kube.request<{ items?: readonly WireObject[] }>({
+    method: 'GET',
+    path: collectionPath(replicaSets, workload.namespace),
+    query: { labelSelector: formatSelector(workload.selector) },
+    accept: 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1',
+    signal,
+  });
+  const owned = items.filter(({ metadata }) => metadata.ownerReferences?.some(({ uid }) => uid === workload.uid));
+  const [current] = owned.toSorted((a, b) => rolloutRevision(b) - rolloutRevision(a));
+  const created = current?.metadata.creationTimestamp;
+  return created === undefined ? undefined : Date.parse(created);
 }
 
 function rolloutRevision({ metadata }: WireObject): number {
   return Number(metadata.annotations?.['deployment.kubernetes.io/revision'] ?? 0);
 }
 
-function knownRevisions({ annotations: own, templateAnnotations }: Workload): ReturnType<typeof parseKnownRevisions> {
+/** What a workload says its pods know. */
+export function knownRevisions({ annotations: own, templateAnnotations }: Workload): ReturnType<typeof parseKnownRevisions> {
   return parseKnownRevisions(own[annotations.knownRevisions], templateAnnotations[annotations.knownRevisions]);
 }
 

@@ -14,7 +14,7 @@ import {
   reduceSecret,
   type Workload,
 } from './objects.ts';
-import { runReflector } from './reflector.ts';
+import { listObjects, runReflector } from './reflector.ts';
 import { collectionPath, deployments, namespaces, type Reduce, type ResourceType, secrets } from './resource.ts';
 import { createStore, type Store } from './store.ts';
 
@@ -64,12 +64,7 @@ export function reflectCluster(cache: ClusterCache, options: ReflectOptions, sig
     const lists: Promise<void>[] = [];
     const covers = (object: ObjectMeta): boolean => namespace === undefined || object.namespace === namespace;
 
-    function reflect<T extends ObjectMeta>(
-      type: ResourceType,
-      store: Store<T>,
-      reduce: Reduce<T>,
-      query: { readonly labelSelector?: string; readonly metadataOnly?: boolean } = {},
-    ): void {
+    forEachCollection(cache, namespace, ({ type, ...collection }) => {
       const { promise: listed, resolve } = Promise.withResolvers<void>();
       lists.push(listed);
       const failed = (error: KubeError, failures: number, delay: number): void => {
@@ -77,14 +72,8 @@ export function reflectCluster(cache: ClusterCache, options: ReflectOptions, sig
         if (namespace !== undefined && error.status === 403) settle();
       };
       const path = collectionPath(type, namespace);
-      ended.push(runReflector({ ...shared, ...query, path, reduce, store, covers, onSynced: resolve, onFailure: failed }, signal));
-    }
-
-    reflect(onePasswordItems, cache.items, reduceOnePasswordItem);
-    reflect(secrets, cache.secrets, reduceSecret, { labelSelector: `${managedLabel}=true`, metadataOnly: true });
-    reflect(deployments, cache.workloads, reduceDeployment);
-    // A Role cannot grant a watch of namespaces: where they are named, their annotation is not read.
-    if (namespace === undefined) reflect(namespaces, cache.namespaces, reduceNamespace, { metadataOnly: true });
+      ended.push(runReflector({ ...shared, ...collection, path, covers, onSynced: resolve, onFailure: failed }, signal));
+    });
     void Promise.all(lists).then(() => {
       synced.add(namespace);
       onSynced(namespace);
@@ -92,4 +81,41 @@ export function reflectCluster(cache: ClusterCache, options: ReflectOptions, sig
     });
     return settled;
   }
+}
+
+/** Reads everything once, of a namespace or of all, into the cache. @throws KubeError */
+export async function readCluster(
+  cache: ClusterCache,
+  client: KubeClient,
+  namespace: string | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  const reads: Promise<void>[] = [];
+  forEachCollection(cache, namespace, ({ type, store, ...collection }) => {
+    const read = listObjects({ client, path: collectionPath(type, namespace), ...collection }, signal);
+    reads.push(read.then(({ objects }) => objects.forEach((object) => store.put(object))));
+  });
+  await Promise.all(reads);
+}
+
+/** One kind as we read it. */
+interface Collection<T extends ObjectMeta> {
+  readonly type: ResourceType;
+  readonly store: Store<T>;
+  readonly reduce: Reduce<T>;
+  readonly labelSelector?: string;
+  readonly metadataOnly?: boolean;
+}
+
+/** Everything that is read of a namespace, or of all. */
+function forEachCollection(
+  cache: ClusterCache,
+  namespace: string | undefined,
+  visit: <T extends ObjectMeta>(collection: Collection<T>) => void,
+): void {
+  visit({ type: onePasswordItems, store: cache.items, reduce: reduceOnePasswordItem });
+  visit({ type: secrets, store: cache.secrets, reduce: reduceSecret, labelSelector: `${managedLabel}=true`, metadataOnly: true });
+  visit({ type: deployments, store: cache.workloads, reduce: reduceDeployment });
+  // A Role cannot grant a watch of namespaces: where they are named, their annotation is not read.
+  if (namespace === undefined) visit({ type: namespaces, store: cache.namespaces, reduce: reduceNamespace, metadataOnly: true });
 }

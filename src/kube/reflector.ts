@@ -82,12 +82,14 @@ export async function runReflector<T extends ObjectMeta>(options: ReflectorOptio
   }
 }
 
-/**
- * Lists in pages; the store changes only when the last one is in. Returns where the watch goes on.
- * @param last where the one before had come to: a list that is older was read from a restored etcd, and what we have is of no use
- */
-async function list<T extends ObjectMeta>(options: ReflectorOptions<T>, last: string | undefined, signal: AbortSignal): Promise<string> {
-  const { client, path, labelSelector, metadataOnly, reduce, store, covers } = options;
+/** What a list needs to know. */
+export type ListOptions<T extends ObjectMeta> = Pick<ReflectorOptions<T>, 'client' | 'path' | 'labelSelector' | 'metadataOnly' | 'reduce'>;
+
+/** All objects of a collection as they were at `resourceVersion`, read in pages. @throws KubeError */
+export async function listObjects<T extends ObjectMeta>(
+  { client, path, labelSelector, metadataOnly, reduce }: ListOptions<T>,
+  signal: AbortSignal,
+): Promise<{ readonly objects: readonly T[]; readonly resourceVersion: string }> {
   const objects: T[] = [];
   let next: string | undefined;
   let resourceVersion: string;
@@ -104,8 +106,17 @@ async function list<T extends ObjectMeta>(options: ReflectorOptions<T>, last: st
     resourceVersion = page.metadata.resourceVersion;
     next = page.metadata.continue || undefined;
   } while (next !== undefined);
+  return { objects, resourceVersion };
+}
+
+/**
+ * Lists in pages; the store changes only when the last one is in. Returns where the watch goes on.
+ * @param last where the one before had come to: a list that is older was read from a restored etcd, and what we have is of no use
+ */
+async function list<T extends ObjectMeta>(options: ReflectorOptions<T>, last: string | undefined, signal: AbortSignal): Promise<string> {
+  const { objects, resourceVersion } = await listObjects(options, signal);
   const rewound = last !== undefined && isNewer(last, resourceVersion);
-  store.replace(objects, rewound ? undefined : resourceVersion, covers);
+  options.store.replace(objects, rewound ? undefined : resourceVersion, options.covers);
   return resourceVersion;
 }
 

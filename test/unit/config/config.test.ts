@@ -28,6 +28,7 @@ describe('the configuration', () => {
       allowEmptyValues: false,
       healthAddress: { host: undefined, port: 8081 },
       metricsAddress: { host: undefined, port: 8080 },
+      plan: false,
       logLevel: 'info',
       warnings: [],
     });
@@ -120,6 +121,7 @@ describe('flags', () => {
     [['--metrics-bind-address=[::1]:9000'], { metricsAddress: { host: '::1', port: 9000 } }],
     [['--health-probe-bind-address=:0'], { healthAddress: { host: undefined, port: 0 } }],
     [['--health-probe-bind-address', '0', '--metrics-bind-address=0'], { healthAddress: undefined, metricsAddress: undefined }],
+    [['--plan'], { plan: true }],
     [['--zap-log-level=debug'], { logLevel: 'debug' }],
     [['--zap-log-level', 'ERROR'], { logLevel: 'error' }],
     [['--zap-log-level=panic'], { logLevel: 'error' }],
