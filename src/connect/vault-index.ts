@@ -165,7 +165,10 @@ export function createVaultIndex(options: VaultIndexOptions): VaultIndex {
   }
 
   function locationOf(vaultId: string, itemId: string): ItemLocation {
-    return { vaultId, itemId, listed: listed(vaultId, itemId), absences: absencesOf(vaults.get(vaultId), itemId) };
+    const known = vaults.get(vaultId);
+    const absences = absencesOf(known, itemId);
+    if (known !== undefined && absences === 1) known.inDoubt = true;
+    return { vaultId, itemId, listed: listed(vaultId, itemId), absences };
   }
 
   function listed(vaultId: string, itemId: string): ListedItem | undefined {
@@ -184,11 +187,8 @@ export function createVaultIndex(options: VaultIndexOptions): VaultIndex {
     listed,
     async locate(vaultId, itemId, signal) {
       if (!vaults.has(vaultId)) await refreshUnlessFresh(signal);
-      const known = vaults.get(vaultId);
-      await listOnce(known, signal);
-      const location = locationOf(vaultId, itemId);
-      if (known !== undefined && location.absences === 1) known.inDoubt = true;
-      return location;
+      await listOnce(vaults.get(vaultId), signal);
+      return locationOf(vaultId, itemId);
     },
     async resolve(path, signal) {
       if (refreshedAt === Number.NEGATIVE_INFINITY) await refresh(signal);
