@@ -37,6 +37,7 @@ export const allSteps: readonly Step[] = [
   check('lint', 3 * MINUTE, 'oxlint', '--type-aware', '--deny-warnings'),
   check('types', 3 * MINUTE, 'tsc', '--noEmit'),
   check('boundaries', MINUTE, 'node', 'dev/tools/boundaries.ts'),
+  check('spec map', MINUTE, 'node', 'dev/tools/spec-map.ts'),
   check('generated CRD', MINUTE, 'node', 'dev/tools/crd.ts', '--check'),
   {
     name: 'unit and property tests',

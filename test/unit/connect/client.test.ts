@@ -93,6 +93,30 @@ describe('Connect is read', () => {
     expect(await client.listItems(vaultId, signal)).toEqual([{ id: itemId, title: 't', version: 3, createdAt: 0, frozen: false }]);
   });
 
+  it('with fields and files of every section alike, those of one label in two sections too', async () => {
+    const { server, client } = await connect(seed);
+    const [one, two] = [{ section: { id: 'one', label: 'One' } }, { section: { id: 'two', label: 'Two' } }];
+    const fields = [
+      { id: 'a', label: 'password', value: 'x', ...one },
+      { id: 'b', label: 'password', value: 'y', ...two },
+      { id: 'c', label: 'user', value: 'z' },
+    ];
+    const bare = { id: itemId, title: 't', vault: { id: vaultId }, category: 'LOGIN', version: 1 };
+    server.faults.order({ kind: 'status', status: 200, body: { ...bare, fields, files: [{ ...file, ...two }] } });
+    const read = await client.getItem(vaultId, itemId, signal);
+    expect([read.fields.map(({ label }) => label), read.files]).toEqual([['password', 'password', 'user'], [file]]);
+  });
+
+  it('for a file by ids, wherever its content_path leads', async () => {
+    const { server, client } = await connect(seed);
+    const files = [{ ...file, content_path: `/v1/vaults/${vaultId}/items/${itemId}/files/${'x'.repeat(26)}/content` }];
+    const bare = { id: itemId, title: 't', vault: { id: vaultId }, category: 'LOGIN', version: 1 };
+    server.faults.order({ kind: 'status', status: 200, body: { ...bare, files }, times: 1 });
+    const read = await client.getItem(vaultId, itemId, signal);
+    for (const found of read.files) await client.getFile(vaultId, itemId, found, signal);
+    expect(server.requests.all.map(({ path }) => path).slice(1)).toEqual([`/v1/vaults/${vaultId}/items/${itemId}/files/${fileId}/content`]);
+  });
+
   it('below a path, when OP_CONNECT_HOST has one', async () => {
     const { server } = await connect(seed);
     const options = { token: 't', userAgent: 'test', clock: createFakeClock() };
@@ -107,6 +131,13 @@ describe('Connect is read', () => {
     server.faults.order({ kind: 'latency', ms: 2 });
     await Promise.all(Array.from({ length: 12 }, () => vaults(client)));
     expect([server.requests.total, server.requests.peak]).toEqual([12, 3]);
+  });
+
+  it('with 32 requests at a time when nothing else is said', async () => {
+    const { server, client } = await connect(seed);
+    server.faults.order({ kind: 'latency', ms: 200 });
+    await Promise.all(Array.from({ length: 40 }, () => vaults(client)));
+    expect([server.requests.total, server.requests.peak]).toEqual([40, 32]);
   });
 });
 

@@ -177,6 +177,15 @@ describe('a refresh', () => {
     expect(onChange).toHaveBeenCalledTimes(1);
   });
 
+  it('lists a vault whose contentVersion went back, as after a restore', async () => {
+    const { server, store, resolve, refreshAfter } = await setUp();
+    store.setField('Prod', 'db', 'a', 'b');
+    await resolve('Prod', 'db');
+    const { id, name, createdAt } = store.vault('Prod');
+    server.faults.order({ kind: 'status', status: 200, body: [{ id, name, createdAt, contentVersion: 1 }], route: listVaults, times: 1 });
+    expect(await refreshAfter(10 * second)).toBe(1);
+  });
+
   it('does not list a vault of which nothing was asked', async () => {
     const { resolve, refreshAfter, store } = await setUp();
     await resolve('Prod', 'db');

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createVaultIndex } from '../../../src/connect/vault-index.ts';
 import { createItemReconciler } from '../../../src/controllers/item-reconciler.ts';
@@ -19,8 +20,8 @@ const itemId = 'i'.repeat(26);
 const itemPath = 'vaults/Prod/items/db';
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 
-/** A resource whose Secret holds version 1 of its item: `before` as the cluster has it. */
-async function setUp(labels: Readonly<Record<string, string>> = {}) {
+/** A resource whose Secret holds version 1 of its item as the cluster has it, or that is new and has none. */
+async function setUp(labels: Readonly<Record<string, string>> = {}, isNew = false) {
   const { server, client, clock } = await connect({
     vaults: [{ id: vaultId, name: 'Prod', items: [{ id: itemId, title: 'db', fields: [{ label: 'password', value: 'one' }] }] }],
   });
@@ -32,7 +33,7 @@ async function setUp(labels: Readonly<Record<string, string>> = {}) {
   const resource = {
     metadata: { namespace: 'ns', name: 'db', uid: 'u', resourceVersion: '3', generation: 1, labels },
     spec: { itemPath },
-    status: { observedGeneration: 1, conditions, item, secret: { name: 'db', resourceVersion: '2' } },
+    status: isNew ? {} : { observedGeneration: 1, conditions, item, secret: { name: 'db', resourceVersion: '2' } },
   };
   const secret = {
     metadata: {
@@ -50,7 +51,7 @@ async function setUp(labels: Readonly<Record<string, string>> = {}) {
   const items = createStore<OnePasswordItem>();
   const secrets = createStore<ManagedSecret>();
   items.put(reduceOnePasswordItem(resource));
-  secrets.put(reduceSecret(secret));
+  if (!isNew) secrets.put(reduceSecret(secret));
   const steps: string[] = [];
   const index = createVaultIndex({ client, clock, onChange: () => {} });
   const source = createItemSource({ connect: client, index, settings: { allowEmptyValues: false } });
@@ -78,8 +79,9 @@ async function setUp(labels: Readonly<Record<string, string>> = {}) {
         steps.push(`${method} ${path.split('/').at(-1)}`);
         bodies[method] = body;
         if (method === 'GET') reply(200, secret);
-        else if (method === 'PUT') reply(200, { metadata: { ...(JSON.parse(body) as typeof secret).metadata, resourceVersion: '9' } });
-        else reply(200, { ...resource, metadata: { ...resource.metadata, resourceVersion: '10' } });
+        else if (method === 'PATCH')
+          reply(200, { ...resource, metadata: { ...resource.metadata, resourceVersion: '10' }, ...statusIn(body) });
+        else reply(200, { metadata: { ...(JSON.parse(body) as typeof secret).metadata, resourceVersion: '9' } });
       };
       const ended = reconcile('ns/db', signal);
       for (;;) {
@@ -91,6 +93,27 @@ async function setUp(labels: Readonly<Record<string, string>> = {}) {
     },
   };
 }
+
+function statusIn(body: string): { readonly status: object } {
+  return { status: (JSON.parse(body) as { status: object }).status };
+}
+
+/** All that is written but the data of the Secret. */
+function besideData(bodies: Readonly<Record<string, string>>): string {
+  return Object.values(bodies)
+    .filter((body) => body !== '')
+    .map((body) => JSON.stringify({ ...(JSON.parse(body) as object), data: undefined }))
+    .join('\n');
+}
+
+describe('a new resource', () => {
+  it('has its Secret created without a look for one, and then says so: two writes', async () => {
+    const { run, steps } = await setUp({}, true);
+    const { bodies } = await run();
+    expect(steps).toEqual(['POST secrets', 'PATCH status']);
+    expect(JSON.parse(bodies['POST'] ?? '')).toMatchObject({ metadata: { name: 'db' }, data: { password: base64('one') } });
+  });
+});
 
 describe('a resource in sync', () => {
   it('asks the API server for nothing', async () => {
@@ -124,6 +147,28 @@ describe('a resource whose item changed', () => {
       status: { item: { version: 2 }, secret: { resourceVersion: '9', revisions: { password: expect.any(Number) as number } } },
     });
     expect(bodies['PATCH']).not.toContain(base64('two'));
+  });
+
+  it('is in sync after the two writes, before a watch has told of them', async () => {
+    const { run, steps, server } = await setUp();
+    server.store.setField('Prod', 'db', 'password', 'two');
+    await run();
+    steps.length = 0;
+    expect((await run()).outcome).toEqual(done);
+    expect(steps).toEqual([]);
+  });
+
+  it('has no hash of a value written anywhere', async () => {
+    const { run, server } = await setUp();
+    server.store.setField('Prod', 'db', 'password', 'two');
+    const written = besideData((await run()).bodies);
+    const hashes = ['one', 'two', base64('one'), base64('two')].flatMap((value) =>
+      ['md5', 'sha1', 'sha256', 'sha512'].flatMap((algorithm) =>
+        (['hex', 'base64'] as const).map((form) => createHash(algorithm).update(value).digest(form).slice(0, 10)),
+      ),
+    );
+    expect(written).toContain('keyturn.dev/revisions');
+    expect(hashes.filter((hash) => written.includes(hash))).toEqual([]);
   });
 
   it('keeps its Secret when Connect fails, and says why', async () => {

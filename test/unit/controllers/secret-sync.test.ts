@@ -9,7 +9,7 @@ import { createKubeClient } from '../../../src/kube/client.ts';
 import { type ManagedSecret, reduceSecret } from '../../../src/kube/objects.ts';
 import type { WireMeta } from '../../../src/kube/resource.ts';
 import { createStore } from '../../../src/kube/store.ts';
-import { requeue } from '../../../src/runtime/controller.ts';
+import { requeue, retry } from '../../../src/runtime/controller.ts';
 import { connect } from '../connect/connect-server.ts';
 import { clientOptions, type Exchange, startApiServer } from '../kube/api-server.ts';
 
@@ -95,6 +95,8 @@ async function setUp(password = 'five') {
     cluster,
     setItem,
     itemRequests: () => requests.count(itemRoute),
+    /** Connect answers for the item once more as it does now. */
+    lag: () => void server.faults.order({ kind: 'stale', route: itemRoute, times: 1 }),
     refresh: async (after: number) => {
       clock.advance(after);
       await index.refresh(signal);
@@ -164,6 +166,32 @@ describe('an item whose version falls', () => {
     removeSecret();
     expect(await run()).toMatchObject({ state: 'synced', write: 'created', lowered: undefined, next: { next: 'retry' } });
     expect(cluster.password()).toBe('three');
+  });
+});
+
+/** A Secret of version 5, of an item that is now listed in version 6, and comes in version 5 once more. */
+async function lagging() {
+  const setting = await setUp();
+  await setting.run();
+  setting.lag();
+  setting.setItem(6, 'six');
+  await setting.refresh(second);
+  return setting;
+}
+
+describe('an item that comes in a lower version than was listed', () => {
+  it('leaves the Secret as it is, and is asked for again', async () => {
+    const { run, cluster } = await lagging();
+    const before = cluster.secret;
+    expect(await run()).toEqual({ state: 'unchanged', next: retry() });
+    expect(cluster.secret).toBe(before);
+  });
+
+  it('is written when it comes in the version that was listed', async () => {
+    const { run, cluster } = await lagging();
+    await run();
+    expect(await run()).toMatchObject({ state: 'synced', write: 'updated', record: { item: { version: 6 } } });
+    expect(cluster.password()).toBe('six');
   });
 });
 

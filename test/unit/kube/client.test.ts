@@ -1,5 +1,5 @@
 import { inspect } from 'node:util';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { createKubeClient, KubeError, type KubeClient } from '../../../src/kube/client.ts';
 import { createFakeClock, type FakeClock } from '../../support/fake-clock.ts';
 import { clientOptions, type FakeApiServer, startApiServer } from './api-server.ts';
@@ -175,6 +175,19 @@ describe('a failure', () => {
     onTestFinished(() => client.close());
     const failure = await failureOf(client.request(get));
     expect(failure.message).toBe(`GET ${path}: RequestFailed`);
+  });
+
+  it('is a request that has no answer within a minute', async () => {
+    const { api, client, clock } = await setUp();
+    const ended = vi.fn<() => void>();
+    const failure = failureOf(client.request(get));
+    void failure.then(ended);
+    await api.next();
+    clock.advance(59_999);
+    await new Promise(setImmediate);
+    expect(ended).not.toHaveBeenCalled();
+    clock.advance(1);
+    expect((await failure).status).toBe(0);
   });
 
   it('ends a request that is aborted', async () => {

@@ -1,5 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { type ManagedSecret, managedSecret, reduceSecret } from '../../../src/kube/objects.ts';
+import {
+  type ManagedSecret,
+  managedSecret,
+  ownerReference,
+  reduceDeployment,
+  reduceNamespace,
+  reduceOnePasswordItem,
+  reduceSecret,
+} from '../../../src/kube/objects.ts';
 import type { ManagedFields } from '../../../src/kube/resource.ts';
 
 const meta = { namespace: 'ns', name: 'db', uid: 'u', resourceVersion: '1' };
@@ -105,5 +113,80 @@ describe('what is kept of a Secret', () => {
   it('is as little of one that was read in full', () => {
     const full = { ...reduceSecret(wire), data: new Map(), type: 'Opaque', immutable: false, wireMeta: wire.metadata };
     expect(managedSecret(full)).toEqual(reduceSecret(wire));
+  });
+});
+
+/** As the API server gives it: with much that nobody here needs. */
+const crowded = {
+  ...meta,
+  creationTimestamp: time(0),
+  labels: { team: 'shop' },
+  annotations: { 'kubectl.kubernetes.io/last-applied-configuration': '{"data":"secret"}', mine: 'x' },
+  managedFields: [ours],
+};
+
+describe('what is kept of a resource', () => {
+  it('is its identity, what it asks for, its labels and annotations, and its status', () => {
+    const wire = {
+      metadata: crowded,
+      type: 'Opaque',
+      spec: { itemPath: 'vaults/v/items/i' },
+      status: { observedGeneration: 1 },
+      more: 'x',
+    };
+    expect(reduceOnePasswordItem(wire)).toEqual({
+      ...meta,
+      generation: 0,
+      deleting: false,
+      legacyFinalizers: undefined,
+      labels: { team: 'shop' },
+      annotations: { mine: 'x' },
+      type: 'Opaque',
+      itemPath: 'vaults/v/items/i',
+      status: { observedGeneration: 1 },
+    });
+  });
+});
+
+describe('what is kept of a Deployment', () => {
+  it('is its identity, our annotations, its Secrets and how far it is rolled out', () => {
+    const known = { 'keyturn.dev/known-revisions': '{"db":5}' };
+    const containers = [{ name: 'main', image: 'app', env: [{ name: 'LOG', value: 'x' }], envFrom: [{ secretRef: { name: 'db' } }] }];
+    const wire = {
+      metadata: { ...crowded, generation: 2, annotations: { ...crowded.annotations, ...known } },
+      spec: {
+        replicas: 2,
+        paused: true,
+        selector: { matchLabels: { app: 'web' } },
+        template: { metadata: { labels: { app: 'web' }, annotations: { ...known, mine: 'y' } }, spec: { containers } },
+      },
+      status: { observedGeneration: 1, replicas: 2 },
+    };
+    expect(reduceDeployment(wire)).toEqual({
+      ...meta,
+      annotations: known,
+      templateAnnotations: known,
+      secrets: ['db'],
+      selector: { matchLabels: { app: 'web' } },
+      paused: true,
+      deleting: false,
+      observed: false,
+      claim: undefined,
+      legacyFinalizers: undefined,
+    });
+  });
+});
+
+describe('what is kept of a namespace', () => {
+  it('is its identity and its say in restarts', () => {
+    const annotations = { ...crowded.annotations, 'operator.1password.io/auto-restart': 'true' };
+    expect(reduceNamespace({ metadata: { ...crowded, annotations } })).toEqual({ ...meta, autoRestart: 'true' });
+  });
+});
+
+describe('the owner reference of a resource', () => {
+  it("has the old operator's shape: no controller flag, and nothing blocked", () => {
+    const reference = ownerReference(reduceOnePasswordItem({ metadata: meta }));
+    expect(reference).toEqual({ apiVersion: 'onepassword.com/v1', kind: 'OnePasswordItem', name: 'db', uid: 'u' });
   });
 });
