@@ -234,6 +234,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
 
   function namespaceRead(namespace: string | undefined): void {
     ready = true;
+    log.debug({ namespace }, 'read');
     triggers.namespaceRead(namespace);
   }
 

@@ -36,7 +36,7 @@ export interface ReflectOptions {
   readonly random: Random;
   /** Empty: all namespaces. */
   readonly watchNamespaces: readonly string[];
-  /** Everything of a namespace, or of all when it is undefined, has been read for the first time. */
+  /** Everything of a namespace, or of all when it is undefined, has been read, for the first time or again after it was forbidden. */
   readonly onSynced: (namespace: string | undefined) => void;
   readonly onFailure: (error: KubeError, type: ResourceType, failures: number, delay: number) => void;
 }
@@ -44,7 +44,7 @@ export interface ReflectOptions {
 export interface ClusterReflection {
   /** Resolves when everything has been read that may be: a named namespace that forbids it keeps nobody waiting. */
   readonly started: Promise<void>;
-  /** True when a namespace has been read: only then is it known who consumes its Secrets. */
+  /** True while a namespace may be read and has been: only then is it known who consumes its Secrets. */
   readonly isSynced: (namespace: string) => boolean;
   /** Resolves when the last watch has stopped. */
   readonly ended: Promise<void>;
@@ -61,23 +61,28 @@ export function reflectCluster(cache: ClusterCache, options: ReflectOptions, sig
 
   function reflectScope(namespace: string | undefined): Promise<void> {
     const { promise: settled, resolve: settle } = Promise.withResolvers<void>();
-    const lists: Promise<void>[] = [];
+    /** What has not been read, or may not be read any more. */
+    const unread = new Set<ResourceType>();
     const covers = (object: ObjectMeta): boolean => namespace === undefined || object.namespace === namespace;
 
     forEachCollection(cache, namespace, ({ type, ...collection }) => {
-      const { promise: listed, resolve } = Promise.withResolvers<void>();
-      lists.push(listed);
+      unread.add(type);
+      const read = (): void => {
+        if (!unread.delete(type) || unread.size > 0) return;
+        synced.add(namespace);
+        onSynced(namespace);
+        settle();
+      };
       const failed = (error: KubeError, failures: number, delay: number): void => {
         onFailure(error, type, failures, delay);
-        if (namespace !== undefined && error.status === 403) settle();
+        if (error.status !== 403) return;
+        // What may not be read is not known any more, and most likely may not be written.
+        unread.add(type);
+        synced.delete(namespace);
+        if (namespace !== undefined) settle();
       };
       const path = collectionPath(type, namespace);
-      ended.push(runReflector({ ...shared, ...collection, path, covers, onSynced: resolve, onFailure: failed }, signal));
-    });
-    void Promise.all(lists).then(() => {
-      synced.add(namespace);
-      onSynced(namespace);
-      settle();
+      ended.push(runReflector({ ...shared, ...collection, path, covers, onSynced: read, onFailure: failed }, signal));
     });
     return settled;
   }

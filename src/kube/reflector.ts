@@ -19,7 +19,7 @@ export interface ReflectorOptions<T extends ObjectMeta> {
   readonly store: Store<T>;
   /** Which objects of the store this reflector speaks for. */
   readonly covers: (object: T) => boolean;
-  /** Called once, after the first complete list. */
+  /** Called after the first complete list, and after the first that follows a 403. */
   readonly onSynced: () => void;
   /** A list or watch failed, for the `failures`th time in a row; it is tried again after `delay` milliseconds. */
   readonly onFailure: (error: KubeError, failures: number, delay: number) => void;
@@ -72,7 +72,8 @@ export async function runReflector<T extends ObjectMeta>(options: ReflectorOptio
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof KubeError)) throw error;
-      if (error.status === 410) listed = false;
+      if (error.status === 410 || error.status === 403) listed = false;
+      if (error.status === 403) synced = false;
       failures = start !== undefined && clock.monotonic() - start >= shortestWatch ? 1 : failures + 1;
       const delay = Math.max(backoffDelay(failures, backoff, random), error.retryAfter ?? 0);
       onFailure(error, failures, delay);

@@ -210,6 +210,21 @@ describe('a namespace that may not be read', () => {
     await untilValue(turned, 'db', value, takeUp);
     await untilReadiness(turned, 'db', 'True', takeUp);
   });
+
+  it('any more costs neither Connect nor the log anything while it is so', async () => {
+    const turned = await allowedNamespace();
+    await watch(turned);
+    await createReady(turned, 'db');
+    await revokeRole(turned, user.username);
+    await untilRefused(turned);
+    await untilLogged(turned);
+    const { requests } = scenario.connect;
+    const before = requests.count('GET /v1/vaults/{vault}/items/{item}');
+    rotate();
+    await untilPolled(3);
+    expect(requests.count('GET /v1/vaults/{vault}/items/{item}')).toBe(before);
+    expect(lines.filter(({ msg }) => msg.startsWith('reconcile failed'))).toEqual([]);
+  });
 });
 
 describe('a namespace that is deleted with all that is in it, and made again', () => {
