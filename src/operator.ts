@@ -7,6 +7,7 @@ import { createAnnouncer } from './controllers/announcer.ts';
 import { createConsumers } from './controllers/consumers.ts';
 import { createContention } from './controllers/contention.ts';
 import { createDeploymentReconciler } from './controllers/deployment-reconciler.ts';
+import { createHolders } from './controllers/holders.ts';
 import { createItemReconciler } from './controllers/item-reconciler.ts';
 import { createItemSource } from './controllers/item-source.ts';
 import { createItemStatuses } from './controllers/item-status.ts';
@@ -14,7 +15,7 @@ import { runPoll } from './controllers/poll.ts';
 import { createSecretSync } from './controllers/secret-sync.ts';
 import { createTriggers } from './controllers/triggers.ts';
 import { createWorkloadReconciler, isConflict } from './controllers/workload-reconciler.ts';
-import { createKubeClient, type KubeError } from './kube/client.ts';
+import { createKubeClient, KubeError } from './kube/client.ts';
 import { createClusterCache, reflectCluster } from './kube/cluster-cache.ts';
 import type { LoadCredentials } from './kube/credentials.ts';
 import { createEventRecorder } from './kube/events.ts';
@@ -49,6 +50,7 @@ const workloadWorkers = 8;
 const backoff = { base: 500, max: 8_000 };
 /** Between two resources that say that an outage lasts, or is over: not more than 20 status writes a second; in milliseconds. */
 const outageInterval = 50;
+const forbiddenPause = 30_000;
 const defaultTimes = {
   /** After a change a vault is listed at every poll for this long. */
   settleTime: 30_000,
@@ -109,13 +111,6 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     },
   });
   const source = createItemSource({ connect, index, settings: config });
-  const sync = createSecretSync({
-    secrets: cache.secrets,
-    kube,
-    source,
-    adoptConsumers: workloadReconciler.adoptConsumers,
-    patience: fullListingInterval,
-  });
   const statuses = createItemStatuses({
     items: cache.items,
     kube,
@@ -125,6 +120,14 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
         'the CRD of OnePasswordItem drops fields of the status: apply that of this version; all works meanwhile',
       ),
     onTransition: (resource, readiness) => announcer.transition(eventSubject(resource), readiness),
+  });
+  const sync = createSecretSync({
+    secrets: cache.secrets,
+    kube,
+    source,
+    adoptConsumers: workloadReconciler.adoptConsumers,
+    holderOf: createHolders({ items: cache.items, workloads: cache.workloads, statuses }),
+    patience: fullListingInterval,
   });
   const reconcileItem = createItemReconciler({
     items: cache.items,
@@ -204,6 +207,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
         reconcile,
         onError: (key, error) =>
           log[isConflict(error) ? 'debug' : 'error']({ controller: name, key, ...describeError(error) }, 'reconcile failed; trying again'),
+        pauseAfter,
         onReconciled: (result) => metrics.reconciled(name, result),
       },
       signal,
@@ -220,14 +224,15 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
       void index
         .refresh(signal)
         .catch(() => {})
-        .then(() => triggers.outageEnded());
+        .then(() => triggers.indexChanged());
       return;
     }
     const { reason, message } = outage.failure;
     log.error({ vault: vaultId, reason, error: message }, `${about} cannot be read; trying again every few seconds`);
     const cancel = clock.after(outageGrace, () => {
       signal.removeEventListener('abort', cancel);
-      if (connect.outage(vaultId)?.since === outage.since) triggers.outageLasts(vaultId);
+      const lasting = vaultId === undefined ? connect.outage() : connect.vaultOutage(vaultId);
+      if (lasting?.since === outage.since) triggers.outageLasts(vaultId);
     });
     signal.addEventListener('abort', cancel, { once: true });
   }
@@ -250,8 +255,12 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     log[failures === 3 ? 'error' : 'debug']({ error: error.message, failures, retryIn }, 'watch failed; trying again');
   }
 
-  function pollFailed({ reason, message }: { readonly reason: string; readonly message: string }): void {
-    log.debug({ reason, error: message }, 'poll failed');
+  function pollFailed({ reason, message }: { readonly reason: string; readonly message: string }, failures: number): void {
+    // What shuts a gate is said when it does.
+    log[failures === 3 && connect.outage() === undefined ? 'warn' : 'debug'](
+      { reason, error: message, failures },
+      'Connect cannot be read in full',
+    );
   }
 
   async function openListeners(): Promise<void> {
@@ -267,4 +276,10 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
       );
     if (metricsAddress !== undefined) listeners.push(await listen('--metrics-bind-address', metricsAddress, scrape));
   }
+}
+
+/** What the API server forbids it will most likely forbid for a while; else as long as it asks for. In milliseconds. */
+function pauseAfter(error: unknown): number {
+  if (!(error instanceof KubeError)) return 0;
+  return error.status === 403 ? forbiddenPause : (error.retryAfter ?? 0);
 }

@@ -25,6 +25,8 @@ export interface ConnectClient {
   getFile(vaultId: string, itemId: string, file: ItemFile, signal: AbortSignal): Promise<SecretValue>;
   /** While Connect as a whole, or a vault, is not asked because it just failed: why, and since when. */
   outage(vaultId?: string): Outage | undefined;
+  /** The same for a vault alone, whatever is with Connect as a whole. */
+  vaultOutage(vaultId: string): Outage | undefined;
   /** Milliseconds until Connect is asked again during an outage of the whole; 0 when there is none. */
   readonly probeIn: number;
   close(): Promise<void>;
@@ -66,10 +68,12 @@ const timeouts = { connect: 5_000, headers: 8_000, body: 8_000, whole: 60_000 };
 /** A failure to get an answer that can be used, with what it says of other requests. */
 class ConnectFailure extends Failure {
   readonly verdict: Verdict;
+  readonly route: ConnectRoute;
 
-  constructor(verdict: Verdict, ...rest: ConstructorParameters<typeof Failure>) {
+  constructor(verdict: Verdict, route: ConnectRoute, ...rest: ConstructorParameters<typeof Failure>) {
     super(...rest);
     this.verdict = verdict;
+    this.route = route;
   }
 }
 
@@ -125,7 +129,7 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
       });
     } catch (error) {
       if (error instanceof Failure || signal.aborted) throw error;
-      throw transportFailure(transportCode(error) ?? 'no answer', status === 0);
+      throw transportFailure(route, transportCode(error) ?? 'no answer', status === 0);
     } finally {
       onRequest?.(route, status, clock.monotonic() - start);
     }
@@ -133,7 +137,7 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
 
   /** The gates are looked at last: what waited for its turn while one was shut is not sent. */
   function get<T>({ route, path, limit, vaultId }: Question, signal: AbortSignal, read: (body: Uint8Array) => T): Promise<T> {
-    const throughGate = (): Promise<T> => gate.pass(async () => read(await ask(route, path, limit, signal)));
+    const throughGate = (): Promise<T> => gate.pass(async () => read(await ask(route, path, limit, signal)), path);
     return bounded(() => (vaultId === undefined ? throughGate() : vaultGate(vaultId).pass(throughGate)));
   }
 
@@ -175,6 +179,7 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
       return get({ route, path, limit: limits.file, vaultId }, signal, (bytes) => SecretValue.fromBytes(bytes));
     },
     outage: (vaultId) => gate.outage ?? (vaultId === undefined ? undefined : vaultGates.get(vaultId)?.outage),
+    vaultOutage: (vaultId) => vaultGates.get(vaultId)?.outage,
     get probeIn() {
       return gate.probeIn;
     },
@@ -247,10 +252,11 @@ function parseJson(bytes: Uint8Array, route: ConnectRoute): unknown {
   }
 }
 
-/** That an answer cannot be read may be a matter of one item, or one vault: that of the list of vaults is a matter of all. */
+/** That an answer cannot be read may be a matter of one item. */
 function protocolFailure(route: ConnectRoute, what: string): Failure {
   return new ConnectFailure(
-    route === '/v1/vaults' ? 'shuts' : 'unknown',
+    'unknown',
+    route,
     'ConnectProtocolError',
     `Connect's answer to ${route} cannot be read: ${what}; check that OP_CONNECT_HOST is a Connect server`,
   );
@@ -265,12 +271,12 @@ const staleConnectionCodes = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
 const timeoutCodes = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'DEADLINE_EXCEEDED']);
 
 /** One slow or broken answer may be a matter of one item; a connection that cannot be made is a matter of all. */
-function transportFailure(code: string, unanswered: boolean): ConnectFailure {
+function transportFailure(route: ConnectRoute, code: string, unanswered: boolean): ConnectFailure {
   const cure = /CERT|SIGNED|SIGNATURE/.test(code)
     ? "check Connect's certificate, and name the file of its CA in SSL_CERT_FILE"
     : 'check OP_CONNECT_HOST, the network and its policies';
   const verdict = unanswered && !timeoutCodes.has(code) ? 'shuts' : 'suspect';
-  return new ConnectFailure(verdict, 'ConnectUnavailable', `Connect could not be asked (${code}); ${cure}`);
+  return new ConnectFailure(verdict, route, 'ConnectUnavailable', `Connect could not be asked (${code}); ${cure}`);
 }
 
 function statusFailure(route: ConnectRoute, { statusCode, headers }: Dispatcher.ResponseData, now: number): Failure {
@@ -278,10 +284,13 @@ function statusFailure(route: ConnectRoute, { statusCode, headers }: Dispatcher.
     case 401:
       return new ConnectFailure(
         'shuts',
+        route,
         'ConnectUnauthorized',
         'Connect refuses the token (401); check OP_CONNECT_TOKEN, and whether the token was revoked',
       );
     case 403:
+      if (route === '/v1/vaults')
+        return new ConnectFailure('shuts', route, 'ConnectForbidden', 'the token may not list vaults (403); issue one that may');
       return new Failure('ConnectForbidden', 'the token does not reach this vault (403); grant it access to the vault in 1Password');
     case 404:
       return notFound(route);
@@ -290,18 +299,23 @@ function statusFailure(route: ConnectRoute, { statusCode, headers }: Dispatcher.
       const retryAfter = askedDelay(headers['retry-after'], now);
       const asksAll = statusCode === 429 || retryAfter !== undefined;
       const message = `Connect cannot answer now (${statusCode}); see the logs of Connect if it stays so`;
-      return new ConnectFailure(asksAll ? 'shuts' : 'suspect', 'ConnectUnavailable', message, retryAfter);
+      return new ConnectFailure(asksAll ? 'shuts' : 'suspect', route, 'ConnectUnavailable', message, retryAfter);
     }
   }
 }
 
 function judgeForAll(failure: Failure): Verdict {
-  return failure instanceof ConnectFailure ? failure.verdict : 'answers';
+  if (!(failure instanceof ConnectFailure)) return 'answers';
+  // Without the list of vaults nothing is known of anything.
+  return failure.route === '/v1/vaults' ? 'shuts' : failure.verdict;
 }
 
-function judgeForVault({ reason }: Failure): Verdict {
-  if (reason === 'ConnectForbidden' || reason === 'VaultNotFound') return 'shuts';
-  return reason === 'ItemNotFound' ? 'answers' : 'unknown';
+/** A vault that cannot be listed cannot be followed, whatever the reason. */
+function judgeForVault(failure: Failure): Verdict {
+  if (failure.reason === 'ConnectForbidden' || failure.reason === 'VaultNotFound') return 'shuts';
+  if (failure instanceof ConnectFailure)
+    return failure.route === '/v1/vaults/{vault}/items' && failure.verdict !== 'shuts' ? 'shuts' : 'unknown';
+  return failure.reason === 'ItemNotFound' ? 'answers' : 'unknown';
 }
 
 function notFound(route: ConnectRoute): Failure {

@@ -15,8 +15,8 @@ export interface Outage {
 
 /** Keeps requests that would fail from being made, so that an outage costs one probe at a time and not a request of everybody. */
 export interface Gate {
-  /** Makes a request, or throws the failure that shut the gate without asking. */
-  pass<T>(request: () => Promise<T>): Promise<T>;
+  /** Makes a request, or throws the failure that shut the gate without asking. `question` tells one request from another. */
+  pass<T>(request: () => Promise<T>, question?: string): Promise<T>;
   readonly outage: Outage | undefined;
   /** Milliseconds until the next request is let through as a probe; 0 while the gate is open. */
   readonly probeIn: number;
@@ -31,14 +31,14 @@ export interface GateOptions {
 
 /** Between the starts of two probes, in milliseconds. */
 const probeInterval = 5_000;
-/** So many suspect answers in a row shut the gate. */
+/** So many suspect answers to different questions, with no good one in between, shut the gate: one bad item does not. */
 const longestRun = 5;
 
 export function createGate({ clock, judge, onTurn }: GateOptions): Gate {
   let outage: Outage | undefined;
   let probeAt = 0;
   let probing = false;
-  let run = 0;
+  const suspects = new Set<string>();
   let turns = 0;
 
   function shut(failure: Failure, asked: number): void {
@@ -52,24 +52,24 @@ export function createGate({ clock, judge, onTurn }: GateOptions): Gate {
   }
 
   function open(): void {
-    run = 0;
+    suspects.clear();
     if (outage === undefined) return;
     outage = undefined;
     onTurn?.(undefined);
   }
 
   /** Answers to requests that were under way when the gate was shut say nothing new. */
-  function learn(error: unknown, asked: number, isProbe: boolean, turnsBefore: number): void {
+  function learn(error: unknown, asked: number, isProbe: boolean, turnsBefore: number, question: string | undefined): void {
     if (turns !== turnsBefore) return;
     const verdict = error instanceof Failure ? judge(error) : 'unknown';
     if (verdict === 'answers') open();
-    if (verdict === 'suspect') run += 1;
-    const failed = verdict === 'shuts' || (verdict === 'suspect' && (isProbe || run >= longestRun));
+    if (verdict === 'suspect') suspects.add(question ?? `${suspects.size}`);
+    const failed = verdict === 'shuts' || (verdict === 'suspect' && (isProbe || suspects.size >= longestRun));
     if (failed && error instanceof Failure) shut(error, asked);
   }
 
   return {
-    async pass(request) {
+    async pass(request, question) {
       const asked = clock.monotonic();
       const isProbe = outage !== undefined;
       const turnsBefore = turns;
@@ -83,7 +83,7 @@ export function createGate({ clock, judge, onTurn }: GateOptions): Gate {
         if (turns === turnsBefore) open();
         return answer;
       } catch (error) {
-        learn(error, asked, isProbe, turnsBefore);
+        learn(error, asked, isProbe, turnsBefore, question);
         throw error;
       } finally {
         if (isProbe) probing = false;

@@ -125,6 +125,7 @@ export function createVaultIndex(options: VaultIndexOptions): VaultIndex {
       const summaries = await client.listItems(known.vault.id, signal);
       const now = clock.monotonic();
       const before = known.items;
+      const isSafetyNet = now - known.listedAt >= fullListingInterval;
       const items = new Map(summaries.map((item) => [item.id, { ...item, since: since(before?.get(item.id), item, now) }]));
       known.items = items;
       known.titles = undefined;
@@ -133,8 +134,8 @@ export function createVaultIndex(options: VaultIndexOptions): VaultIndex {
       known.listedAt = now;
       known.listedVersion = listedVersion;
       known.inDoubt = false;
-      if (before === undefined) return;
-      if (known.missedOnce.size > 0 || items.values().some((item) => differs(before.get(item.id), item))) onChange();
+      // The first listing, and that of all, are held against what was applied, whatever changed since the one before.
+      if (isSafetyNet || known.missedOnce.size > 0 || items.values().some((item) => differs(before?.get(item.id), item))) onChange();
     });
   }
 

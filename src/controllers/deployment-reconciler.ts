@@ -65,8 +65,9 @@ export function createDeploymentReconciler(options: DeploymentReconcilerOptions)
       if (source.outage(claim) !== undefined && sync.isUnchanged(claim)) return done;
       const result = await sync.run(claim, true, signal);
       if (result.state === 'unchanged') {
-        tell(key, workload, { ready: true, reason: 'Synced', message: 'the Secret is equal to the item' });
-        return result.next;
+        const contended = contention.isContended(key);
+        tell(key, workload, contended ? anotherOperator : { ready: true, reason: 'Synced', message: 'the Secret is equal to the item' });
+        return contended ? requeue(contendedPause) : result.next;
       }
       if (!isRecorded(claim.record, result.record)) await writeRecord(workload, result.record, signal);
       if (result.undone) contention.undone(key);

@@ -2,6 +2,7 @@ import { Failure } from '../api/reasons.ts';
 import type { ConnectClient } from '../connect/client.ts';
 import type { Outage } from '../connect/gate.ts';
 import type { ItemLocation, ListedItem, VaultIndex } from '../connect/vault-index.ts';
+import { connectIdPattern } from '../connect/schema.ts';
 import { filesSize, itemData, type ItemDataOptions, wantedFiles } from '../domain/item-data.ts';
 import { parseItemPath } from '../domain/item-path.ts';
 import { type ItemContent, maxSecretSize, type SecretClaim, tooLarge } from '../domain/secret-plan.ts';
@@ -91,9 +92,10 @@ export function createItemSource({ connect, index, settings }: ItemSourceOptions
   };
 }
 
-/** The ids that the record holds for the claim's present path. */
+/** The ids that the record holds for the claim's present path, if they can be ids. */
 function pinOf({ record: { item }, itemPath }: SecretClaim): { readonly vaultId: string; readonly id: string } | undefined {
-  return item?.path === itemPath ? item : undefined;
+  if (item === undefined || item.path !== itemPath) return undefined;
+  return [item.vaultId, item.id].every((id) => connectIdPattern.test(id)) ? item : undefined;
 }
 
 function keyOf({ vaultId, itemId }: ItemLocation): string {

@@ -68,6 +68,8 @@ export function createItemStatuses({ items, kube, onOutdated, onTransition }: It
     const drops = dropped.has(objectKey(resource));
     if (drops === outdated) return;
     outdated = drops;
+    // Those of the others are written in full when they are next looked at: they look like never written.
+    if (!drops) dropped.clear();
     if (!drops) return;
     onOutdated(resource);
     await report(written, readiness, record, signal);

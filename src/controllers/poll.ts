@@ -10,8 +10,8 @@ export interface PollOptions {
   readonly clock: Clock;
   /** Milliseconds between the starts of two looks. */
   readonly interval: number;
-  /** A look failed. */
-  readonly onFailure: (failure: Failure) => void;
+  /** A look failed, for the `failures`th time in a row. */
+  readonly onFailure: (failure: Failure, failures: number) => void;
 }
 
 /** How often it is looked whether an outage began between two polls, in milliseconds. */
@@ -23,16 +23,19 @@ const outageCheck = 5_000;
  */
 export async function runPoll({ index, connect, clock, interval, onFailure }: PollOptions, signal: AbortSignal): Promise<void> {
   let next = clock.monotonic();
+  let failures = 0;
   while (!signal.aborted) {
     const probe = connect.outage() !== undefined && connect.probeIn === 0;
     if (probe || clock.monotonic() >= next) {
       next = clock.monotonic() + interval;
       try {
         await index.refresh(signal);
+        failures = 0;
       } catch (error) {
         if (signal.aborted) return;
         if (!(error instanceof Failure)) throw error;
-        onFailure(error);
+        failures += 1;
+        onFailure(error, failures);
       }
     }
     const wait = next - clock.monotonic();

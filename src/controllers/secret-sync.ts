@@ -27,6 +27,8 @@ export interface SecretSyncOptions {
   readonly source: ItemSource;
   /** Makes every consumer of a Secret say what its pods know, before the data change. */
   readonly adoptConsumers: (before: ManagedSecret, signal: AbortSignal) => Promise<void>;
+  /** Who else has a record of the Secret that a claim wants, when its owner has none. */
+  readonly holderOf: (claim: SecretClaim) => string | undefined;
   /** A version lower than the one applied is believed when all listings have given it for so long, in milliseconds. */
   readonly patience: number;
 }
@@ -96,12 +98,15 @@ const refusedByCluster = new Set<Reason>([
   'KubernetesForbidden',
 ]);
 
-export function createSecretSync({ secrets, kube, source, adoptConsumers, patience }: SecretSyncOptions): SecretSync {
+export function createSecretSync({ secrets, kube, source, adoptConsumers, holderOf, patience }: SecretSyncOptions): SecretSync {
   const refusals = new Map<string, Refusal>();
+  /** By the uid of the owner. */
+  const lastCopied = new Map<string, string>();
 
   return {
     async run(claim, trusted, signal) {
       checkType(claim);
+      checkHolder(claim);
       const location = await source.locate(claim, signal);
       if (trusted && isCurrent(claim, location)) return { state: 'unchanged', next: done };
       const held = recordedItem(claim, location.itemId)?.version;
@@ -129,8 +134,18 @@ export function createSecretSync({ secrets, kube, source, adoptConsumers, patien
       return isAsRecorded(claim, secret, notedVersion(item, listed), listed?.frozen ?? false);
     },
 
-    forget: (ownerUid) => void refusals.delete(ownerUid),
+    forget(ownerUid) {
+      refusals.delete(ownerUid);
+      lastCopied.delete(ownerUid);
+    },
   };
+
+  /** A Secret that is away is not taken from whom it belonged. @throws Failure `SecretNotOwned` */
+  function checkHolder(claim: SecretClaim): void {
+    const holder = secrets.get(objectKey(claim)) === undefined ? holderOf(claim) : undefined;
+    if (holder === undefined) return;
+    throw new Failure('SecretNotOwned', `Secret "${claim.name}" belongs to ${holder}; choose another name`, refusalDelay.first);
+  }
 
   /** True when the Secret is as the record says, and the record names the listed item in its listed version. */
   function isCurrent(claim: SecretClaim, { vaultId, itemId, listed }: ItemLocation): boolean {
@@ -161,7 +176,7 @@ export function createSecretSync({ secrets, kube, source, adoptConsumers, patien
     // Deleted between the two: the next attempt creates it.
     if (written === undefined) return { state: 'unchanged', next: retry() };
     if (written === 'ownerGone') return { state: 'unchanged', next: done };
-    const { secret, write, changed, kept, label } = written;
+    const { secret, write, changed, kept } = written;
     const sameVersion = held === item.version;
     const before = kept ? keptRecord(claim, item.id) : undefined;
     const { resourceVersion, dataWriters } = before?.secret ?? secret;
@@ -182,9 +197,17 @@ export function createSecretSync({ secrets, kube, source, adoptConsumers, patien
       frozenAt: item.frozen ? item.version : undefined,
       write,
       repaired: sameVersion ? changed : [],
-      undone: write !== 'none' && sameVersion && (changed.length > 0 || label === undefined),
+      undone: write !== 'none' && sameVersion && !isRelabelled(claim),
       lowered: believed && held !== undefined && item.version < held ? held : undefined,
     };
+  }
+
+  /** True when the owner asks for other metadata than at the last such write: that is news of its own, and no undoing of ours. */
+  function isRelabelled({ owner, copied }: SecretClaim): boolean {
+    const wanted = JSON.stringify(copied);
+    const before = lastCopied.get(owner.uid);
+    lastCopied.set(owner.uid, wanted);
+    return before !== undefined && before !== wanted;
   }
 
   interface Written {
@@ -193,8 +216,6 @@ export function createSecretSync({ secrets, kube, source, adoptConsumers, patien
     readonly changed: readonly string[];
     /** The freezing tag kept the values of a Secret that was there. */
     readonly kept: boolean;
-    /** Our label, as it was found. */
-    readonly label: string | undefined;
   }
 
   /** Undefined when there is a Secret of that name already, ours or not. */
@@ -203,7 +224,7 @@ export function createSecretSync({ secrets, kube, source, adoptConsumers, patien
     const plan = planSecret(claim, item, undefined, kube.serverTime());
     if (plan.action === 'none') return undefined;
     const created = await createSecret(kube, claim, plan.content, signal);
-    return created && { secret: stored(created), write: 'created', changed: [], kept: false, label: 'true' };
+    return created && { secret: stored(created), write: 'created', changed: [], kept: false };
   }
 
   /** Undefined when there is no Secret. */
@@ -211,7 +232,7 @@ export function createSecretSync({ secrets, kube, source, adoptConsumers, patien
     const existing = await readSecret(kube, claim, signal);
     if (existing === undefined) return undefined;
     const plan = planUpdate(claim, item, existing);
-    const found = { kept: item.frozen, label: existing.labels[managedLabel] };
+    const found = { kept: item.frozen };
     if (plan.action === 'none') return { secret: stored(existing), write: 'none', changed: [], ...found };
     if (lostOwner(claim, existing) && !(await isOwnerAlive(kube, claim, signal))) return 'ownerGone';
     // Only before a rotation: adopted at another time, a consumer that is about to roll for the last one would not.

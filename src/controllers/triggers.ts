@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { VaultIndex } from '../connect/vault-index.ts';
 import { readyCondition } from '../domain/conditions.ts';
 import { objectKey } from '../domain/object.ts';
@@ -25,12 +26,10 @@ export interface TriggersOptions {
 
 /** What makes whom due: changes of the cluster by themselves, and those that somebody has to tell. */
 export interface Triggers {
-  /** The index changed: whoever is not in sync with it is due. */
+  /** The index changed, or Connect can be read again: whoever is not in sync with it is due, and whoever says so. */
   readonly indexChanged: () => void;
   /** Connect, or a vault, has not been readable for some time: resources in sync have to say so. */
   readonly outageLasts: (vaultId: string | undefined) => void;
-  /** It can be read again. */
-  readonly outageEnded: () => void;
   /** Everything in a namespace, or in all, has been read. */
   readonly namespaceRead: (namespace: string | undefined) => void;
 }
@@ -63,7 +62,9 @@ export function createTriggers({ cache, consumers, index, sync, statuses, items,
     const same = before !== undefined && before.uid === after?.uid;
     if (before !== undefined && !same) forgetDeployment(key, before);
     if (same && isFinalizerBack(before, after)) deployments.contention.undone(key);
-    if (after !== undefined) enqueueDeployment(after);
+    if (after === undefined) return;
+    if (same && isSameClaim(before, after)) workloads.queue.add(key);
+    else enqueueDeployment(after);
   });
 
   cache.namespaces.onChange((_, before, after) => {
@@ -110,13 +111,6 @@ export function createTriggers({ cache, consumers, index, sync, statuses, items,
         if (item !== undefined && (vaultId === undefined || item.vaultId === vaultId)) items.queue.add(objectKey(resource));
       }
     },
-    outageEnded() {
-      for (const resource of cache.items.values()) if (!isReady(resource)) items.queue.add(objectKey(resource));
-      for (const workload of cache.workloads.values()) {
-        const key = objectKey(workload);
-        if (deployments.reconciler.isFailing(key)) deployments.queue.add(key);
-      }
-    },
     namespaceRead(namespace) {
       const covers = (object: OnePasswordItem | Workload): boolean => namespace === undefined || object.namespace === namespace;
       for (const resource of cache.items.values()) if (covers(resource)) items.queue.add(objectKey(resource));
@@ -132,4 +126,10 @@ function isFinalizerBack(before: OnePasswordItem | Workload, after: OnePasswordI
 
 function isStatusWiped(before: OnePasswordItem, after: OnePasswordItem): boolean {
   return before.status.item !== undefined && after.status.item === undefined;
+}
+
+/** True when nothing has changed of what a Deployment asks for: the progress of its rollouts does not make an attempt due. */
+function isSameClaim(before: Workload, after: Workload): boolean {
+  const asked = ({ claim, legacyFinalizers, deleting }: Workload): unknown => [claim, legacyFinalizers, deleting];
+  return isDeepStrictEqual(asked(before), asked(after));
 }

@@ -19,6 +19,8 @@ export interface ControllerOptions {
   readonly reconcile: (key: string, signal: AbortSignal) => Promise<Outcome>;
   /** An error that a reconcile did not turn into an outcome; the key is retried with backoff. */
   readonly onError: (key: string, error: unknown) => void;
+  /** The least pause after such an error, in milliseconds. */
+  readonly pauseAfter?: (error: unknown) => number;
   /** After every attempt: what it came to and how long it took, in milliseconds. */
   readonly onReconciled?: (result: 'success' | 'requeue_after' | 'requeue' | 'error', duration: number) => void;
 }
@@ -33,7 +35,7 @@ export async function runController(options: ControllerOptions, signal: AbortSig
   signal.removeEventListener('abort', stop);
 }
 
-async function work({ queue, clock, reconcile, onError, onReconciled }: ControllerOptions, signal: AbortSignal): Promise<void> {
+async function work({ queue, clock, reconcile, onError, pauseAfter, onReconciled }: ControllerOptions, signal: AbortSignal): Promise<void> {
   for (let key = await queue.take(); key !== undefined; key = await queue.take()) {
     const start = clock.monotonic();
     let result: 'success' | 'requeue_after' | 'requeue' | 'error';
@@ -43,18 +45,12 @@ async function work({ queue, clock, reconcile, onError, onReconciled }: Controll
     } catch (error) {
       result = 'error';
       if (!signal.aborted) onError(key, error);
-      queue.addFailed(key, askedPause(error));
+      queue.addFailed(key, pauseAfter?.(error));
     } finally {
       queue.done(key);
     }
     onReconciled?.(result, clock.monotonic() - start);
   }
-}
-
-/** What a server asked for before the next attempt, in milliseconds, if the error tells. */
-function askedPause(error: unknown): number {
-  const asked = error instanceof Error && 'retryAfter' in error ? error.retryAfter : undefined;
-  return typeof asked === 'number' ? asked : 0;
 }
 
 function applyOutcome(queue: WorkQueue, key: string, outcome: Outcome): 'success' | 'requeue_after' | 'requeue' {

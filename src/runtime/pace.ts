@@ -17,14 +17,17 @@ export function createPace(clock: Clock, interval: number): Pace {
   return {
     waitFor(key) {
       const now = clock.monotonic();
-      const turn = turns.get(key) ?? Math.max(now, last + interval);
+      const planned = turns.get(key);
+      // Timers that come late come together: whoever is not the first of them goes to the end of the line.
+      const turn =
+        planned === undefined || (planned <= now && now < taken + interval) ? Math.max(now, last + interval, taken + interval) : planned;
       last = Math.max(last, turn);
       if (turn > now) {
         turns.set(key, turn);
         return turn - now;
       }
       turns.delete(key);
-      taken = Math.max(taken, now);
+      taken = now;
       return 0;
     },
     reset() {

@@ -69,7 +69,7 @@ function needsPods(context: TestContext): void {
 describe.concurrent('the demo in a cluster that has the CRD', () => {
   beforeAll(() => installCrd());
 
-  it('shows every step, deletes its namespace, and leaves the CRD as it was', async (context) => {
+  it('shows every step, deletes its namespace, and leaves the CRD as it was', { timeout: 150_000 }, async (context) => {
     needsPods(context);
     const version = ['get', 'crd', crd, '--output=jsonpath={.metadata.uid} {.metadata.resourceVersion}'];
     const before = await kubectl(version);

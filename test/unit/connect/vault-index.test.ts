@@ -149,6 +149,7 @@ describe('finding an item', () => {
     clock.advance(5 * second);
     server.faults.order({ kind: 'status', status: 500, route: listItems, times: 1 });
     expect(await reasonOf('Prod', 'db')).toBe('ConnectUnavailable');
+    clock.advance(5 * second);
     expect((await resolve('Prod', 'db')).listed?.version).toBe(1);
   });
 });
