@@ -130,6 +130,6 @@ function isStatusWiped(before: OnePasswordItem, after: OnePasswordItem): boolean
 
 /** True when nothing has changed of what a Deployment asks for: the progress of its rollouts does not make an attempt due. */
 function isSameClaim(before: Workload, after: Workload): boolean {
-  const asked = ({ claim, legacyFinalizers, deleting }: Workload): unknown => [claim, legacyFinalizers, deleting];
-  return isDeepStrictEqual(asked(before), asked(after));
+  const { claim, legacyFinalizers, deleting } = before;
+  return isDeepStrictEqual({ ...after, claim, legacyFinalizers, deleting }, after);
 }

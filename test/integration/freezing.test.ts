@@ -166,8 +166,11 @@ describe('the Secret of an item that is no longer frozen', () => {
     const secret = await thaw('thawed');
     expect(secret.values).toEqual({ password: 'second', user: 'app' });
     expect(revisedKeys(secret)).toEqual(['password']);
-    const item = await untilReadiness(scenario.namespace, 'thawed', 'True');
-    expect(item.status?.conditions?.[0]?.reason).toBe('Synced');
+    const reason = await eventually('the resource to say so', async () => {
+      const said = (await scenario.namespace.item('thawed'))?.status?.conditions?.[0]?.reason;
+      return said === 'ItemFrozen' ? undefined : said;
+    });
+    expect(reason).toBe('Synced');
   });
 
   it('moves all revisions when somebody wrote values meanwhile, even those it is to have now', async () => {
