@@ -15,33 +15,8 @@ import { type ApiServerProxy, startApiServerProxy } from '../support/api-server-
 import { createNamespace, type TestNamespace, untilReadiness, untilRolledOut } from '../support/cluster.ts';
 import { ownControlPlane, requireFeature } from '../support/control-plane.ts';
 import { eventually } from '../support/eventually.ts';
+import { oldCrd } from '../support/old-crd.ts';
 import { startOperator, type TestOperator } from '../support/operator.ts';
-
-/** The old operator's CRD, as far as it matters: it keeps no field of our status. */
-const oldCrd = `
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: onepassworditems.onepassword.com}
-spec:
-  group: onepassword.com
-  names: {kind: OnePasswordItem, listKind: OnePasswordItemList, plural: onepassworditems, singular: onepassworditem}
-  scope: Namespaced
-  versions:
-    - name: v1
-      served: true
-      storage: true
-      subresources: {status: {}}
-      schema:
-        openAPIV3Schema:
-          type: object
-          properties:
-            type: {type: string}
-            spec: {type: object, properties: {itemPath: {type: string}}}
-            status:
-              type: object
-              properties:
-                conditions: {type: array, items: {type: object, x-kubernetes-preserve-unknown-fields: true}}
-`;
 
 /** Who plans may read, and nothing else. */
 const readOnly = `
