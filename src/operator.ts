@@ -15,6 +15,7 @@ import { runPoll } from './controllers/poll.ts';
 import { createSecretSync } from './controllers/secret-sync.ts';
 import { createTriggers } from './controllers/triggers.ts';
 import { createWorkloadReconciler, isConflict } from './controllers/workload-reconciler.ts';
+import { keyList } from './domain/key-list.ts';
 import { createKubeClient, KubeError } from './kube/client.ts';
 import { createClusterCache, reflectCluster } from './kube/cluster-cache.ts';
 import type { LoadCredentials } from './kube/credentials.ts';
@@ -107,7 +108,13 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
       log.warn({ namespace, deployment: name, error: error.message }, 'cannot be patched; a change of its Secrets may not restart it'),
     onRestart: ({ namespace, name }, changed) => {
       metrics.restarted();
-      log.info({ namespace, deployment: name, secrets: changed }, 'restarted');
+      log.info({ namespace, deployment: name, changed }, 'restarted');
+    },
+    onBlocked: (workload, missing) => {
+      const keys = missing.map(({ secret, keys: names }) => `${secret}: ${keyList(names)}`).join('; ');
+      const message = `not restarted, though Secrets changed: its pods name keys that are gone, so no new one would start (${keys})`;
+      log.warn({ namespace: workload.namespace, deployment: workload.name, reason: 'KeyMissing' }, message);
+      events.record({ ...workload, ...deploymentKind }, 'Warning', 'KeyMissing', message);
     },
   });
   const source = createItemSource({ connect, index, settings: config });

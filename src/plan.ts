@@ -3,14 +3,16 @@ import { Failure } from './api/reasons.ts';
 import type { Config } from './config.ts';
 import { createConnectClient } from './connect/client.ts';
 import { createVaultIndex } from './connect/vault-index.ts';
-import { type Consumers, createConsumers, secretRevision } from './controllers/consumers.ts';
+import { type Consumers, createConsumers } from './controllers/consumers.ts';
 import { claimOf as claimOfDeployment, deploymentMessage } from './controllers/deployment-reconciler.ts';
 import { claimOf as claimOfResource } from './controllers/item-reconciler.ts';
 import { createItemSource, type FetchedItem, type ItemSource } from './controllers/item-source.ts';
 import { knownRevisions, templateBirth } from './controllers/workload-reconciler.ts';
+import type { ConsumedKeys } from './domain/consumed-keys.ts';
 import { objectKey } from './domain/object.ts';
 import { formatPlan, planExitCode, type PlannedRestart, type PlannedSecret, type PlanReport } from './domain/plan-report.ts';
 import { type KnownRevisions, planAdoption, planRestart } from './domain/restart-plan.ts';
+import { consumedRevision, recordedRevisions } from './domain/revisions.ts';
 import { checkType, planSecret, recordedItem, type SecretClaim, type SecretContent, type SecretState } from './domain/secret-plan.ts';
 import { createKubeClient, type KubeClient, KubeError } from './kube/client.ts';
 import { type ClusterCache, createClusterCache, readCluster } from './kube/cluster-cache.ts';
@@ -253,7 +255,7 @@ async function forecastRestarts(
   const bounded = createSemaphore(parallel);
   const restarts = await Promise.all(
     [...cache.workloads.values()]
-      .filter(({ deleting, secrets: consumed }) => !deleting && consumed.length > 0)
+      .filter(({ deleting, secrets: consumed }) => !deleting && consumed.size > 0)
       .map((workload) => bounded(() => forecastRestart({ kube, consumers, rotated }, workload, signal))),
   );
   return restarts.filter((restart) => restart !== undefined);
@@ -277,24 +279,24 @@ async function forecastRestart(
   const birth = async (): Promise<number> => (read ??= (await templateBirth(kube, workload, signal)) ?? kube.serverTime());
 
   /** What the workload would say of a Secret before its values change. */
-  async function adopted(known: KnownRevisions, before: ManagedSecret): Promise<KnownRevisions> {
-    const revision = secretRevision(before);
+  async function adopted(known: KnownRevisions, before: ManagedSecret, keys: ConsumedKeys): Promise<KnownRevisions> {
+    const { revision } = consumedRevision(recordedRevisions(before), keys);
     let plan = planAdoption(before.name, revision, known, undefined);
     if (plan.action === 'read-birth') plan = planAdoption(before.name, revision, known, await birth());
     return plan.action === 'adopt' ? { ...known, adopted: plan.known } : known;
   }
 
   let known: KnownRevisions = knownRevisions(workload);
-  for (const name of workload.secrets) {
+  for (const [name, keys] of workload.secrets) {
     const before = rotated.get(objectKey({ namespace: workload.namespace, name }));
-    if (before !== undefined && consumers.isOptedIn(before, workload)) known = await adopted(known, before);
+    if (before !== undefined && consumers.isOptedIn(before, workload)) known = await adopted(known, before, keys);
   }
   const secrets = consumers.secretsOf(workload);
   let plan = planRestart(secrets, known, undefined);
   if (plan.action === 'read-birth') plan = planRestart(secrets, known, await birth());
   if (plan.action !== 'roll') return undefined;
   const { namespace, name, paused } = workload;
-  return { namespace, name, secrets: plan.changed, paused };
+  return { namespace, name, secrets: plan.changed.map(({ secret }) => secret), paused };
 }
 
 /** What is worth a word before the operator runs with these settings. */

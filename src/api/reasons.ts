@@ -23,6 +23,7 @@ export const reasons = [
   'CRDOutdated',
   'KeyCollision',
   'DriftRepaired',
+  'KeyMissing',
   'OlderVersionAccepted',
   'KubernetesForbidden',
 ] as const;

@@ -2,7 +2,7 @@ import { annotations } from '../api/names.ts';
 import { isOptedIn } from '../domain/auto-restart.ts';
 import { objectKey } from '../domain/object.ts';
 import type { ConsumedSecret } from '../domain/restart-plan.ts';
-import { latestRevision, recordedRevisions } from '../domain/revisions.ts';
+import { consumedRevision, recordedRevisions } from '../domain/revisions.ts';
 import type { ManagedSecret, Namespace, Workload } from '../kube/objects.ts';
 import type { Store } from '../kube/store.ts';
 import { createStoreIndex } from '../kube/store-index.ts';
@@ -37,20 +37,15 @@ export function createConsumers({ workloads, secrets, namespaces, autoRestart }:
   return {
     of: bySecret,
     secretsOf: (workload) =>
-      workload.secrets.map((name) => {
+      [...workload.secrets].map(([name, keys]) => {
         const secret = secrets.get(objectKey({ namespace: workload.namespace, name }));
-        if (secret === undefined) return { name, revision: undefined, restarts: true };
-        return { name, revision: secretRevision(secret), restarts: optedIn(secret, workload) };
+        if (secret === undefined) return { name, consumed: undefined, restarts: true };
+        return { name, consumed: consumedRevision(recordedRevisions(secret), keys), restarts: optedIn(secret, workload) };
       }),
     isOptedIn: optedIn,
   };
 }
 
-/** When anything in a Secret last changed; 0 when nothing has since it was first written. */
-export function secretRevision(secret: ManagedSecret): number {
-  return latestRevision(recordedRevisions(secret));
-}
-
 function secretKeys({ namespace, secrets }: Workload): string[] {
-  return secrets.map((name) => objectKey({ namespace, name }));
+  return [...secrets.keys()].map((name) => objectKey({ namespace, name }));
 }

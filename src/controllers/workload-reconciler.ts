@@ -1,13 +1,13 @@
 import { annotations, fieldManager } from '../api/names.ts';
 import { objectKey } from '../domain/object.ts';
-import { type ConsumedSecret, parseKnownRevisions, planAdoption, planRestart } from '../domain/restart-plan.ts';
-import type { Revisions } from '../domain/revisions.ts';
+import { type ConsumedSecret, type KeysOfSecret, parseKnownRevisions, planAdoption, planRestart } from '../domain/restart-plan.ts';
+import { consumedRevision, recordedRevisions, type Revisions } from '../domain/revisions.ts';
 import { type KubeClient, KubeError } from '../kube/client.ts';
 import { formatSelector, type ManagedSecret, reduceDeployment, type Workload } from '../kube/objects.ts';
 import { collectionPath, deployments, objectPath, replicaSets, type WireObject } from '../kube/resource.ts';
 import type { Store } from '../kube/store.ts';
 import { done, type Outcome, requeue } from '../runtime/controller.ts';
-import { type Consumers, secretRevision } from './consumers.ts';
+import type { Consumers } from './consumers.ts';
 
 export interface WorkloadReconcilerOptions {
   readonly workloads: Store<Workload>;
@@ -15,8 +15,10 @@ export interface WorkloadReconcilerOptions {
   readonly kube: KubeClient;
   /** A rollout begins this long after the last change that calls for it, so that several make one; in milliseconds. */
   readonly debounce: number;
-  /** A rollout was begun because `secrets` changed. */
-  readonly onRestart: (workload: Workload, secrets: readonly string[]) => void;
+  /** A rollout was begun because of `changed`. */
+  readonly onRestart: (workload: Workload, changed: readonly KeysOfSecret[]) => void;
+  /** A rollout is called for and not begun: pods name keys that are `missing`, so no new one would start. */
+  readonly onBlocked: (workload: Workload, missing: readonly KeysOfSecret[]) => void;
   /** What its pods know could not be recorded on a workload, and a value it consumes changes all the same. */
   readonly onAdoptionRefused: (workload: Workload, error: KubeError) => void;
 }
@@ -37,6 +39,7 @@ export function createWorkloadReconciler({
   kube,
   debounce,
   onRestart,
+  onBlocked,
   onAdoptionRefused,
 }: WorkloadReconcilerOptions): WorkloadReconciler {
   return {
@@ -58,6 +61,9 @@ export function createWorkloadReconciler({
         case 'none':
         case 'read-birth':
           return done;
+        case 'blocked':
+          onBlocked(workload, plan.missing);
+          return done;
         case 'adopt':
           await adopt(workload, plan.known, signal);
           return done;
@@ -71,10 +77,13 @@ export function createWorkloadReconciler({
     },
 
     async adoptConsumers(before, signal) {
-      const revision = secretRevision(before);
+      const revisions = recordedRevisions(before);
       await Promise.all(
         consumers.of(objectKey(before)).map(async (workload) => {
           if (workload.deleting || !consumers.isOptedIn(before, workload)) return;
+          const keys = workload.secrets.get(before.name);
+          if (keys === undefined) return;
+          const { revision } = consumedRevision(revisions, keys);
           const known = knownRevisions(workload);
           let plan = planAdoption(before.name, revision, known, undefined);
           // Without a ReplicaSet yet, its pods start about now.
@@ -148,7 +157,7 @@ export function knownRevisions({ annotations: own, templateAnnotations }: Worklo
 }
 
 function latest(secrets: readonly ConsumedSecret[]): number {
-  return Math.max(0, ...secrets.map(({ revision = 0, restarts }) => (restarts ? revision : 0)));
+  return Math.max(0, ...secrets.map(({ consumed, restarts }) => (restarts ? (consumed?.revision ?? 0) : 0)));
 }
 
 /** The annotation's value; null takes the annotation away. */

@@ -1,10 +1,10 @@
-import { parseRevisions, revisionOf, type Revisions } from './revisions.ts';
+import { type ConsumedRevision, parseRevisions, revisionOf, type Revisions } from './revisions.ts';
 
 /** A Secret that a workload consumes. */
 export interface ConsumedSecret {
   readonly name: string;
-  /** The last revision of what is consumed, 0 when it never changed; undefined while there is no such Secret of ours. */
-  readonly revision: number | undefined;
+  /** What became of the keys it consumes; undefined while there is no such Secret of ours. */
+  readonly consumed: ConsumedRevision | undefined;
   /** Whether a change restarts the workload. */
   readonly restarts: boolean;
 }
@@ -24,7 +24,15 @@ export type RestartPlan =
   /** Record what the pods know, in the workload's metadata: nothing rolls. */
   | { readonly action: 'adopt'; readonly known: Revisions }
   /** Roll, because `changed` are newer than what the pods know. */
-  | { readonly action: 'roll'; readonly known: Revisions; readonly changed: readonly string[] };
+  | { readonly action: 'roll'; readonly known: Revisions; readonly changed: readonly KeysOfSecret[] }
+  /** To be rolled, but for keys that are gone: no new pod would start. */
+  | { readonly action: 'blocked'; readonly missing: readonly KeysOfSecret[] };
+
+/** Keys of a Secret, `*` for all. */
+export interface KeysOfSecret {
+  readonly secret: string;
+  readonly keys: readonly string[];
+}
 
 /** Caches between a write of a Secret and a pod that starts with it, in milliseconds. */
 const cacheSlack = 5_000;
@@ -41,22 +49,27 @@ export function planRestart(
   birth: number | undefined,
 ): RestartPlan {
   const known: Record<string, number> = {};
-  const changed: string[] = [];
-  for (const { name, revision, restarts } of secrets) {
+  const changed: KeysOfSecret[] = [];
+  for (const { name, consumed, restarts } of secrets) {
     const entry = knownRevision(name, { adopted, rolled });
-    if (revision === undefined || !restarts) {
+    if (consumed === undefined || !restarts) {
       // A Secret that is away for a moment may come back changed. Opted out, an entry in the template stays there until the next roll:
       // one beside it keeps up with the Secret, so that opting in again does not roll for what happened in between.
       const kept = restarts ? revisionOf(adopted, name) : revisionOf(rolled, name);
-      if (kept !== undefined) known[name] = restarts ? kept : Math.max(entry ?? 0, revision ?? 0);
+      if (kept !== undefined) known[name] = restarts ? kept : Math.max(entry ?? 0, consumed?.revision ?? 0);
       continue;
     }
+    const { revision } = consumed;
     known[name] = Math.max(entry ?? 0, revision);
     if (revision === 0 || (entry !== undefined && entry >= revision)) continue;
     if (birth === undefined) return { action: 'read-birth' };
-    if (entry === undefined ? isBornInto(revision, birth) : !isBornAfter(revision, birth)) changed.push(name);
+    const outdated = entry === undefined ? isBornInto(revision, birth) : !isBornAfter(revision, birth);
+    if (outdated) changed.push({ secret: name, keys: consumed.changedSince(Math.max(entry ?? 0, birth - birthWindow)) });
   }
-  if (changed.length > 0) return { action: 'roll', known, changed };
+  if (changed.length > 0) {
+    const missing = secrets.flatMap(({ name, consumed }) => (consumed?.missing.length ? [{ secret: name, keys: consumed.missing }] : []));
+    return missing.length > 0 ? { action: 'blocked', missing } : { action: 'roll', known, changed };
+  }
   return sameRecord(withoutRolled(known, rolled), withoutRolled(adopted, rolled)) ? { action: 'none' } : { action: 'adopt', known };
 }
 
@@ -69,7 +82,7 @@ export function planAdoption(
   revision: number,
   known: KnownRevisions,
   birth: number | undefined,
-): Exclude<RestartPlan, { action: 'roll' }> {
+): Exclude<RestartPlan, { action: 'roll' | 'blocked' }> {
   if (knownRevision(name, known) !== undefined) return { action: 'none' };
   if (revision > 0 && birth === undefined) return { action: 'read-birth' };
   const pending = birth !== undefined && revision > 0 && isBornInto(revision, birth);

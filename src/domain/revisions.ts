@@ -1,15 +1,17 @@
 import { annotations } from '../api/names.ts';
+import type { ConsumedKeys } from './consumed-keys.ts';
 import type { SecretData } from './secret-value.ts';
 
 /**
- * Key of a Secret → when its value last changed, in milliseconds by the API server's clock. Numbers only grow. A key that is not
- * in the record has not changed since the Secret was first written; `*` speaks for all keys.
+ * Key of a Secret → when its value last changed, in milliseconds by the API server's clock; below 0 when it was removed then. Numbers only grow,
+ * but for their sign. A key that is not in the record has not changed since the Secret was first written; `*` speaks for all keys.
  */
 export type Revisions = Readonly<Record<string, number>>;
 
 /** A record larger than this, in bytes of JSON, collapses to one entry for the whole Secret. */
 const maxRecordSize = 64 * 1024;
 
+/** Stands for all keys of a Secret. */
 const wholeSecret = '*';
 const latestTime = Date.UTC(9999, 11, 31);
 
@@ -28,7 +30,7 @@ export function parseRevisions(annotation: string | undefined): Revisions {
 
 /** Of a later year than 9999 it is no time, and so large that nothing could come after it. */
 function isRevision(value: unknown): boolean {
-  return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= latestTime;
+  return Number.isSafeInteger(value) && Math.abs(value as number) <= latestTime;
 }
 
 /** The entry of a name, if there is one. (`record[name]` finds a function for the Secret `constructor`.) */
@@ -43,22 +45,49 @@ export function recordedRevisions(secret: { readonly annotations: Readonly<Recor
 
 /** The last revision of anything in the Secret; 0 when nothing has changed since it was first written. */
 export function latestRevision(revisions: Revisions): number {
-  return Math.max(0, ...Object.values(revisions));
+  return Object.values(revisions).reduce((latest, revision) => Math.max(latest, Math.abs(revision)), 0);
+}
+
+/** What became of the keys that somebody consumes. */
+export interface ConsumedRevision {
+  /** When one of them last changed; 0 when none has. */
+  readonly revision: number;
+  /** The keys that changed after a revision, `*` for all. */
+  readonly changedSince: (known: number) => readonly string[];
+  /** Keys that are gone, and without which no pod would start. */
+  readonly missing: readonly string[];
+}
+
+export function consumedRevision(revisions: Revisions, { whole, required, optional }: ConsumedKeys): ConsumedRevision {
+  const names = new Set([...(whole ? Object.keys(revisions) : []), ...required, ...optional]);
+  names.delete(wholeSecret);
+  const changes = [...names].map((key) => [key, Math.abs(revisionOf(revisions, key) ?? 0)] as const);
+  const all = Math.abs(revisionOf(revisions, wholeSecret) ?? 0);
+  return {
+    revision: changes.reduce((latest, [, revision]) => Math.max(latest, revision), all),
+    changedSince: (known) => (all > known ? [wholeSecret] : changes.flatMap(([key, revision]) => (revision > known ? [key] : []))),
+    missing: required.filter((key) => (revisionOf(revisions, key) ?? 0) < 0),
+  };
 }
 
 /** Two records of one Secret as one: of each key the later revision. */
 export function latestOf(a: Revisions, b: Revisions): Revisions {
-  return Object.fromEntries(
-    [...new Set([...Object.keys(a), ...Object.keys(b)])].map((key) => [key, Math.max(revisionOf(a, key) ?? 0, revisionOf(b, key) ?? 0)]),
-  );
+  const later = (key: string): number => {
+    const [one, other] = [revisionOf(a, key) ?? 0, revisionOf(b, key) ?? 0];
+    return Math.abs(one) < Math.abs(other) ? other : one;
+  };
+  return Object.fromEntries([...new Set([...Object.keys(a), ...Object.keys(b)])].map((key) => [key, later(key)]));
 }
 
-/** The record after `keys` changed at `now`. Later than every revision before, even when the clock stepped back. */
-export function revise(revisions: Revisions, keys: readonly string[] | 'all', now: number): Revisions {
+/**
+ * The record after `keys` changed at `now`, some of which are in `removed`. Later than every revision before, even when the clock stepped back.
+ */
+export function revise(revisions: Revisions, keys: readonly string[] | 'all', now: number, removed: readonly string[] = []): Revisions {
   const revision = Math.max(Math.floor(now), latestRevision(revisions) + 1);
   if (keys === 'all') return { [wholeSecret]: revision };
   if (keys.length === 0) return revisions;
-  const revised = { ...revisions, ...Object.fromEntries(keys.map((key) => [key, revision])) };
+  const gone = new Set(removed);
+  const revised = { ...revisions, ...Object.fromEntries(keys.map((key) => [key, gone.has(key) ? -revision : revision])) };
   return JSON.stringify(revised).length > maxRecordSize ? { [wholeSecret]: revision } : revised;
 }
 

@@ -192,7 +192,7 @@ function restoredRevisions(claim: SecretClaim, item: ItemVersion, now: number): 
  */
 function revisionsAfter(
   claim: SecretClaim,
-  item: ItemVersion,
+  item: ItemContent,
   existing: SecretState,
   changed: readonly string[],
   recorded: Revisions,
@@ -201,7 +201,8 @@ function revisionsAfter(
   const held = existing.annotations;
   if (held[annotations.itemPath] === pathOf(item) && held[annotations.itemVersion] === String(item.version)) return recorded;
   if (recordedItem(claim, item.id)?.version === item.version) return recorded;
-  return revise(recorded, isTouched(claim, existing) ? 'all' : changed, now);
+  const removed = changed.filter((key) => !item.data.has(key));
+  return revise(recorded, isTouched(claim, existing) ? 'all' : changed, now, removed);
 }
 
 /** True when somebody else may have written values since our last write. */

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { annotations, fieldManager, group, kind, legacyFinalizer, plural, version } from '../api/names.ts';
 import { type OnePasswordItemStatus, type SecretRecord, secretRecordSchema } from '../api/onepassword-item.ts';
 import type { ObjectMeta, OwnerReference } from '../domain/object.ts';
-import { type PodSpec, secretReferences } from '../domain/secret-references.ts';
+import { type ConsumedKeys, consumedKeys, type PodSpec } from '../domain/consumed-keys.ts';
 import { pick, reduceMeta, type ResourceType, type WireMeta, type WireObject } from './resource.ts';
 
 /** The kinds we watch, each with the little of it that stays in memory. */
@@ -136,7 +136,8 @@ export interface AnnotatedClaim {
 export interface Workload extends ObjectMeta {
   readonly annotations: Readonly<Record<string, string>>;
   readonly templateAnnotations: Readonly<Record<string, string>>;
-  readonly secrets: readonly string[];
+  /** The Secrets that its pods consume, by name. */
+  readonly secrets: ReadonlyMap<string, ConsumedKeys>;
   readonly selector: LabelSelector;
   readonly paused: boolean;
   readonly deleting: boolean;
@@ -184,14 +185,12 @@ export function reduceDeployment(object: WireObject): Workload {
     readonly status?: { readonly observedGeneration?: number };
   };
   const claim = reduceClaim(metadata.annotations, spec.template?.metadata?.annotations);
-  const consumed = secretReferences(spec.template?.spec ?? {});
-  const claimed = claim?.secretName === undefined || consumed.includes(claim.secretName) ? [] : [claim.secretName];
+  const consumed = consumedKeys(spec.template?.spec ?? {});
   return {
     ...reduceMeta(metadata),
     annotations: pick(metadata.annotations, workloadAnnotations),
     templateAnnotations: pick(spec.template?.metadata?.annotations, [annotations.knownRevisions]),
-    // Who asks for a Secret is rolled by it, however its pods come by the values.
-    secrets: [...consumed, ...claimed],
+    secrets: claim?.secretName === undefined ? consumed : withWhole(consumed, claim.secretName),
     selector: spec.selector ?? {},
     paused: spec.paused ?? false,
     deleting: metadata.deletionTimestamp !== undefined,
@@ -199,6 +198,12 @@ export function reduceDeployment(object: WireObject): Workload {
     claim,
     legacyFinalizers: legacyFinalizers(metadata),
   };
+}
+
+/** Who asks for a Secret is rolled by any of it, however its pods come by the values. */
+function withWhole(consumed: ReadonlyMap<string, ConsumedKeys>, secret: string): ReadonlyMap<string, ConsumedKeys> {
+  const { required = [], optional = [] } = consumed.get(secret) ?? {};
+  return new Map([...consumed, [secret, { whole: true, required, optional }]]);
 }
 
 /** A namespace, for its say in restarts. */

@@ -16,7 +16,7 @@ const workload = (
   ...meta(name, namespace),
   annotations,
   templateAnnotations: {},
-  secrets,
+  secrets: new Map(secrets.map((name_) => [name_, { whole: true, required: [], optional: [] }])),
   selector: {},
   paused: false,
   deleting: false,
@@ -59,7 +59,8 @@ describe('the Secrets that restart a workload', () => {
     secrets.put(secret('db', { [autoRestart]: 'true', 'keyturn.dev/revisions': '{"a":5,"b":9}' }));
     secrets.put(secret('tls', { [autoRestart]: 'false' }));
     secrets.put(secret('quiet', { [autoRestart]: 'true', 'keyturn.dev/revisions': 'nonsense' }));
-    expect(consumers.secretsOf(workload('a', ['db', 'tls', 'quiet', 'foreign']))).toEqual([
+    const found = consumers.secretsOf(workload('a', ['db', 'tls', 'quiet', 'foreign']));
+    expect(found.map(({ name, consumed, restarts }) => ({ name, revision: consumed?.revision, restarts }))).toEqual([
       { name: 'db', revision: 9, restarts: true },
       { name: 'tls', revision: 0, restarts: false },
       { name: 'quiet', revision: 0, restarts: true },

@@ -73,7 +73,8 @@ async function setUp(given: Given) {
     consumers,
     kube,
     debounce: 2_000,
-    onRestart: (_, names) => restarted.push(...names),
+    onRestart: (_, changed) => restarted.push(...changed.map(({ secret: changedSecret }) => changedSecret)),
+    onBlocked: () => restarted.push('blocked'),
     onAdoptionRefused: (_, { status }) => void refused.push(status),
   });
   return {

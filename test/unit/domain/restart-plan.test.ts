@@ -1,10 +1,17 @@
 import { describe, expect, it } from 'vitest';
+import type { ConsumedKeys } from '../../../src/domain/consumed-keys.ts';
 import { planAdoption, type KnownRevisions, parseKnownRevisions, planRestart, type RestartPlan } from '../../../src/domain/restart-plan.ts';
+import { consumedRevision } from '../../../src/domain/revisions.ts';
 
 const rotation = Date.UTC(2026, 0, 1);
 const second = 1_000;
 const nothing: KnownRevisions = { adopted: {}, rolled: {} };
-const consumed = (name: string, revision: number | undefined, restarts = true) => ({ name, revision, restarts });
+const whole = { whole: true, required: [], optional: [] };
+const consumed = (name: string, revision: number | undefined, restarts = true) => ({
+  name,
+  consumed: revision === undefined ? undefined : consumedRevision({ password: revision }, whole),
+  restarts,
+});
 const db = (revision: number | undefined, restarts = true) => [consumed('db', revision, restarts)];
 
 interface Case {
@@ -17,7 +24,7 @@ interface Case {
   readonly plan: RestartPlan;
 }
 
-const roll: RestartPlan = { action: 'roll', known: { db: rotation }, changed: ['db'] };
+const roll: RestartPlan = { action: 'roll', known: { db: rotation }, changed: [{ secret: 'db', keys: ['password'] }] };
 const adopt: RestartPlan = { action: 'adopt', known: { db: rotation } };
 
 describe('a workload that consumes a Secret', () => {
@@ -91,7 +98,32 @@ describe('a workload that consumes a Secret', () => {
     expect(planRestart(secrets, { ...nothing, adopted: { db: 0, tls: 0 } }, rotation - 1)).toEqual({
       action: 'roll',
       known: { db: rotation, tls: rotation + 1, quiet: 0 },
-      changed: ['db', 'tls'],
+      changed: [
+        { secret: 'db', keys: ['password'] },
+        { secret: 'tls', keys: ['password'] },
+      ],
+    });
+  });
+
+  it.each<[string, Record<string, number>, Partial<ConsumedKeys>, RestartPlan['action']]>([
+    ['rolls for a key that it names', { a: rotation }, { required: ['a'] }, 'roll'],
+    ['is left alone by a key that it does not name', { a: rotation }, { required: ['b'] }, 'none'],
+    ['rolls for a change of all keys', { '*': rotation }, { required: ['b'] }, 'roll'],
+    ['rolls for a removed key, when it takes all there are', { a: -rotation }, { whole: true }, 'roll'],
+    ['rolls for a removed key that may be missing', { a: -rotation }, { optional: ['a'] }, 'roll'],
+    ['is not rolled for a removed key that it names', { a: -rotation }, { required: ['a'] }, 'blocked'],
+    ['is not rolled for another key, while one that it names is gone', { a: -5, b: rotation }, { required: ['a', 'b'] }, 'blocked'],
+    ['rolls when a removed key came back', { a: rotation }, { required: ['a'] }, 'roll'],
+  ])('%s', (_, revisions, keys, action) => {
+    const secret = { name: 'db', consumed: consumedRevision(revisions, { ...whole, whole: false, ...keys }), restarts: true };
+    expect(planRestart([secret], { ...nothing, adopted: { db: 6 } }, rotation - 3_600 * second).action).toBe(action);
+  });
+
+  it('names the keys that are gone', () => {
+    const secret = { name: 'db', consumed: consumedRevision({ a: -rotation }, { ...whole, required: ['a', 'b'] }), restarts: true };
+    expect(planRestart([secret], { ...nothing, adopted: { db: 0 } }, 0)).toEqual({
+      action: 'blocked',
+      missing: [{ secret: 'db', keys: ['a'] }],
     });
   });
 

@@ -21,7 +21,6 @@ describe('a record of revisions', () => {
     '[1]',
     '{"a":"1"}',
     '{"a":1.5}',
-    '{"a":-1}',
     '{"a":1e300}',
     '{"a":9007199254740991}',
     '{"a":null}',
@@ -52,6 +51,11 @@ describe('a change', () => {
 
   it('moves beyond every revision before, when the clock stands or went back', () => {
     expect(revise({ a: 500 }, ['b'], 100)).toEqual({ a: 500, b: 501 });
+  });
+
+  it('marks the keys that were removed', () => {
+    expect(revise({ a: 1, b: 2 }, ['a', 'b'], 100, ['b'])).toEqual({ a: 100, b: -100 });
+    expect(revise({ a: 100, b: -500 }, ['b'], 100)).toEqual({ a: 100, b: 501 });
   });
 
   it('of nothing is none', () => {

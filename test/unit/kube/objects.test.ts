@@ -166,7 +166,7 @@ describe('what is kept of a Deployment', () => {
       ...meta,
       annotations: known,
       templateAnnotations: known,
-      secrets: ['db'],
+      secrets: new Map([['db', { whole: true, required: [], optional: [] }]]),
       selector: { matchLabels: { app: 'web' } },
       paused: true,
       deleting: false,
