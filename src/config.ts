@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { parseDuration } from './runtime/duration.ts';
 
 /** What the process was asked to do: the environment and flags of the old operator, with the same meanings. */
 export interface Config {
@@ -16,6 +17,12 @@ export interface Config {
   readonly allowEmptyValues: boolean;
   readonly healthAddress: ListenAddress | undefined;
   readonly metricsAddress: ListenAddress | undefined;
+  /** `report` says which workloads would be restarted, and restarts none. */
+  readonly restartMode: 'restart' | 'report';
+  /** Milliseconds between the last change and the rollout that it calls for. */
+  readonly restartDebounce: number;
+  /** How many rollouts that we began may be under way at a time; 0 is no limit. */
+  readonly maxRestarts: { readonly inAll: number; readonly perNamespace: number };
   /** Say what would be done, and do nothing. */
   readonly plan: boolean;
   readonly logLevel: 'debug' | 'info' | 'error';
@@ -70,12 +77,29 @@ const knownFlags = new Map<string, 'boolean' | 'value'>([
   ['metrics-bind-address', 'value'],
   ['zap-log-level', 'value'],
   ['plan', 'boolean'],
+  ['restart-mode', 'value'],
+  ['restart-debounce', 'value'],
+  ['max-restarts', 'value'],
+  ['max-restarts-per-namespace', 'value'],
 ]);
 
 const booleanSchema = z
   .string()
   .regex(/^(1|t|true|0|f|false)$/i)
   .transform((text) => /^(1|t|true)$/i.test(text));
+
+const restartModeSchema = z.enum(['restart', 'report']);
+
+/** A Go duration → milliseconds. */
+const debounceSchema = z
+  .string()
+  .transform((text) => parseDuration(text) ?? Number.NaN)
+  .pipe(z.number().max(600_000));
+
+const limitSchema = z
+  .string()
+  .regex(/^\d{1,6}$/)
+  .transform(Number);
 
 const hostSchema = z.url({ protocol: /^https?$/ });
 
@@ -114,6 +138,9 @@ export function readConfig(
     const text = flags.get(name);
     return text === undefined ? fallback : parsed(booleanSchema, text, `--${name} must be true or false`, fallback);
   };
+
+  const limit = (name: string, fallback: string): number =>
+    parsed(limitSchema, flags.get(name) ?? fallback, `--${name} must be a whole number; 0 is no limit`, 0);
 
   const host = variable('OP_CONNECT_HOST');
   const token = variable('OP_CONNECT_TOKEN');
@@ -154,6 +181,22 @@ export function readConfig(
     allowEmptyValues: flag('allow-empty-values'),
     healthAddress: listenAddress(flags.get('health-probe-bind-address') ?? ':8081', '--health-probe-bind-address', problems),
     metricsAddress: listenAddress(flags.get('metrics-bind-address') ?? ':8080', '--metrics-bind-address', problems),
+    restartMode: parsed(
+      restartModeSchema,
+      flags.get('restart-mode') ?? 'restart',
+      '--restart-mode must be restart, or report, which restarts nothing',
+      'restart',
+    ),
+    restartDebounce: parsed(
+      debounceSchema,
+      flags.get('restart-debounce') ?? '2s',
+      '--restart-debounce must be a duration of at most 10m, for instance 2s',
+      0,
+    ),
+    maxRestarts: {
+      inAll: limit('max-restarts', '50'),
+      perNamespace: limit('max-restarts-per-namespace', '10'),
+    },
     plan: flag('plan'),
     logLevel: parsed(
       logLevelSchema,

@@ -7,20 +7,23 @@ import { createAnnouncer } from './controllers/announcer.ts';
 import { createConsumers } from './controllers/consumers.ts';
 import { createContention } from './controllers/contention.ts';
 import { createDeploymentReconciler } from './controllers/deployment-reconciler.ts';
+import { createConsumerStatus } from './controllers/consumer-status.ts';
 import { createHolders } from './controllers/holders.ts';
 import { createItemReconciler } from './controllers/item-reconciler.ts';
 import { createItemSource } from './controllers/item-source.ts';
 import { createItemStatuses } from './controllers/item-status.ts';
+import { createOwners } from './controllers/owners.ts';
 import { runPoll } from './controllers/poll.ts';
+import { createRestartNews } from './controllers/restart-news.ts';
+import { createRollouts } from './controllers/rollouts.ts';
 import { createSecretSync } from './controllers/secret-sync.ts';
 import { createTriggers } from './controllers/triggers.ts';
 import { createWorkloadReconciler, isConflict } from './controllers/workload-reconciler.ts';
-import { keyList } from './domain/key-list.ts';
 import { createKubeClient, KubeError } from './kube/client.ts';
-import { createClusterCache, reflectCluster } from './kube/cluster-cache.ts';
+import { createClusterCache, isOptional, reflectCluster } from './kube/cluster-cache.ts';
 import type { LoadCredentials } from './kube/credentials.ts';
 import { createEventRecorder } from './kube/events.ts';
-import { deploymentKind, eventSubject, onePasswordItems } from './kube/objects.ts';
+import { eventSubject, onePasswordItems } from './kube/objects.ts';
 import type { ResourceType } from './kube/resource.ts';
 import { healthEndpoints, listen, type Listener } from './observability/http.ts';
 import { describeError, type Log } from './observability/log.ts';
@@ -47,6 +50,7 @@ export interface OperatorOptions {
 const itemWorkers = 32;
 const deploymentWorkers = 8;
 const workloadWorkers = 8;
+const consumerStatusWorkers = 2;
 /** Short enough that whatever ends is noticed within seconds: what lasts is waited for at a gate, or in a refusal. */
 const backoff = { base: 500, max: 8_000 };
 /** Between two resources that say that an outage lasts, or is over: not more than 20 status writes a second; in milliseconds. */
@@ -57,8 +61,6 @@ const defaultTimes = {
   settleTime: 30_000,
   /** Every vault in use is listed this often, and a lower version is believed when it stayed so long. */
   fullListingInterval: 600_000,
-  /** Between a change and the rollout that it calls for. */
-  debounce: 2_000,
   /** What is in sync says nothing of an outage that is younger. */
   outageGrace: 60_000,
 };
@@ -66,7 +68,7 @@ const defaultTimes = {
 /** Builds the parts, joins them, and runs until `stop` is aborted. @throws Error when an address to listen on is taken */
 export async function runOperator(options: OperatorOptions, stop: AbortSignal): Promise<void> {
   const { config, credentials, log, clock = systemClock, random = systemRandom, onReady } = options;
-  const { settleTime, fullListingInterval, debounce, outageGrace } = { ...defaultTimes, ...options.times };
+  const { settleTime, fullListingInterval, outageGrace } = { ...defaultTimes, ...options.times };
   // The end of one part, for whatever reason, is the end of all: nothing goes on half alive.
   const failed = new AbortController();
   const signal = AbortSignal.any([stop, failed.signal]);
@@ -93,29 +95,44 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   const itemQueue = createWorkQueue({ clock, random, backoff });
   const deploymentQueue = createWorkQueue({ clock, random, backoff });
   const workloadQueue = createWorkQueue({ clock, random, backoff });
+  const consumerStatusQueue = createWorkQueue({ clock, random, backoff });
   const outagePace = createPace(clock, outageInterval);
   const itemContention = createContention(clock);
   const deploymentContention = createContention(clock);
 
   const index = createVaultIndex({ client: connect, clock, settleTime, fullListingInterval, onChange: () => triggers.indexChanged() });
   const consumers = createConsumers({ ...cache, autoRestart: config.autoRestart });
+  const owners = createOwners(cache);
+  const rollouts = createRollouts({
+    clock,
+    budget: config.maxRestarts,
+    onTurn: (key) => workloadQueue.add(key),
+    onHeld: (item) => triggers.rolloutsHeld(item),
+    onEnd: ({ kind, namespace, name }, result) =>
+      log[result === 'failed' ? 'warn' : 'info']({ kind, namespace, name }, result === 'failed' ? 'rollout makes no progress' : 'rolled'),
+  });
+  const news = createRestartNews({ log, events, owners });
   const workloadReconciler = createWorkloadReconciler({
-    workloads: cache.workloads,
+    ...cache,
     consumers,
+    owners,
+    rollouts,
     kube,
-    debounce,
-    onAdoptionRefused: ({ namespace, name }, error) =>
-      log.warn({ namespace, deployment: name, error: error.message }, 'cannot be patched; a change of its Secrets may not restart it'),
-    onRestart: ({ namespace, name }, changed) => {
-      metrics.restarted();
-      log.info({ namespace, deployment: name, changed }, 'restarted');
+    clock,
+    news: {
+      ...news,
+      restarted(workload, change) {
+        metrics.restarted();
+        news.restarted(workload, change);
+      },
     },
-    onBlocked: (workload, missing) => {
-      const keys = missing.map(({ secret, keys: names }) => `${secret}: ${keyList(names)}`).join('; ');
-      const message = `not restarted, though Secrets changed: its pods name keys that are gone, so no new one would start (${keys})`;
-      log.warn({ namespace: workload.namespace, deployment: workload.name, reason: 'KeyMissing' }, message);
-      events.record({ ...workload, ...deploymentKind }, 'Warning', 'KeyMissing', message);
-    },
+    debounce: config.restartDebounce,
+    reportOnly: config.restartMode === 'report',
+    onWaiting: (workload) => triggers.waitingChanged(workload),
+  });
+  metrics.watchRestarts(() => {
+    const { count, since } = workloadReconciler.waiting();
+    return { count, age: since === undefined ? 0 : (clock.monotonic() - since) / 1000 };
   });
   const source = createItemSource({ connect, index, settings: config });
   const statuses = createItemStatuses({
@@ -133,6 +150,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     kube,
     source,
     adoptConsumers: workloadReconciler.adoptConsumers,
+    latestKnown: workloadReconciler.latestKnown,
     holderOf: createHolders({ items: cache.items, workloads: cache.workloads, statuses }),
     patience: fullListingInterval,
   });
@@ -155,24 +173,28 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     source,
     sync,
     contention: deploymentContention,
-    onTransition: (workload, readiness) => announcer.transition({ ...workload, ...deploymentKind }, readiness),
-    onSynced: (workload, result) => announcer.synced({ ...workload, ...deploymentKind }, result),
+    onTransition: (workload, readiness) => announcer.transition(workload, readiness),
+    onSynced: (workload, result) => announcer.synced(workload, result),
   });
 
+  const consumerStatus = createConsumerStatus({ ...cache, consumers, rollouts, restarts: workloadReconciler, statuses, clock });
   const triggers = createTriggers({
     cache,
     consumers,
+    owners,
     index,
     sync,
     statuses,
     items: { queue: itemQueue, contention: itemContention },
     deployments: { queue: deploymentQueue, reconciler: deploymentReconciler, contention: deploymentContention },
     workloads: { queue: workloadQueue },
+    consumerStatus: { queue: consumerStatusQueue, forget: consumerStatus.forget },
   });
 
   const running: Promise<void>[] = [];
   let ready = false;
   let crdMissed = false;
+  const forbidden = new Set<string>();
   const listeners: Listener[] = [];
   try {
     await openListeners();
@@ -185,7 +207,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     running.push(reflection.ended);
     await Promise.race([reflection.started, reflection.ended]);
     if (!signal.aborted) {
-      log.info({ resources: cache.items.size, secrets: cache.secrets.size, deployments: cache.workloads.size }, 'reconciling');
+      log.info({ resources: cache.items.size, secrets: cache.secrets.size, workloads: cache.workloads.size }, 'reconciling');
       onReady?.();
     }
     const inSyncedNamespace =
@@ -195,7 +217,8 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     running.push(
       run('onepassworditem', itemQueue, itemWorkers, inSyncedNamespace(reconcileItem)),
       run('deployment-annotation', deploymentQueue, deploymentWorkers, inSyncedNamespace(deploymentReconciler.reconcile)),
-      run('deployment', workloadQueue, workloadWorkers, inSyncedNamespace(workloadReconciler.reconcile)),
+      run('workload', workloadQueue, workloadWorkers, inSyncedNamespace(workloadReconciler.reconcile)),
+      run('consumer-status', consumerStatusQueue, consumerStatusWorkers, inSyncedNamespace(consumerStatus.reconcile)),
       runPoll({ index, connect, clock, interval: config.pollingInterval, onFailure: pollFailed }, signal),
     );
     await Promise.all(running);
@@ -247,6 +270,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   function namespaceRead(namespace: string | undefined): void {
     ready = true;
     log.debug({ namespace }, 'read');
+    workloadReconciler.takeOver(namespace);
     triggers.namespaceRead(namespace);
   }
 
@@ -256,6 +280,13 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
       const message = `the CustomResourceDefinition ${plural}.${group} is not installed; run kubectl apply -f crds/`;
       log[crdMissed ? 'debug' : 'error']({ error: error.message, failures, retryIn }, message);
       crdMissed = true;
+      return;
+    }
+    if (isOptional(type) && (error.status === 404 || error.status === 403)) {
+      const first = error.status === 403 && !forbidden.has(type.plural);
+      forbidden.add(type.plural);
+      const why = error.status === 403 ? 'may not be read' : 'are unknown to this cluster';
+      log[first ? 'warn' : 'debug']({ error: error.message, retryIn }, `${type.plural} ${why}: none of them is restarted`);
       return;
     }
     // One failure is the ordinary end of a connection; a streak is worth waking somebody, once.

@@ -7,7 +7,7 @@ import { type Consumers, createConsumers } from './controllers/consumers.ts';
 import { claimOf as claimOfDeployment, deploymentMessage } from './controllers/deployment-reconciler.ts';
 import { claimOf as claimOfResource } from './controllers/item-reconciler.ts';
 import { createItemSource, type FetchedItem, type ItemSource } from './controllers/item-source.ts';
-import { knownRevisions, templateBirth } from './controllers/workload-reconciler.ts';
+import { statedRevisions } from './controllers/entries.ts';
 import type { ConsumedKeys } from './domain/consumed-keys.ts';
 import { objectKey } from './domain/object.ts';
 import { formatPlan, planExitCode, type PlannedRestart, type PlannedSecret, type PlanReport } from './domain/plan-report.ts';
@@ -17,7 +17,9 @@ import { checkType, planSecret, recordedItem, type SecretClaim, type SecretConte
 import { createKubeClient, type KubeClient, KubeError } from './kube/client.ts';
 import { type ClusterCache, createClusterCache, readCluster } from './kube/cluster-cache.ts';
 import type { LoadCredentials } from './kube/credentials.ts';
-import { type ManagedSecret, managedSecret, onePasswordItems, type Workload } from './kube/objects.ts';
+import { type ManagedSecret, managedSecret, onePasswordItems } from './kube/objects.ts';
+import { readTemplateBirth } from './kube/template-birth.ts';
+import type { Workload } from './kube/workload.ts';
 import { readSecret } from './kube/secret-api.ts';
 import { createStore } from './kube/store.ts';
 import { type Clock, systemClock } from './runtime/clock.ts';
@@ -255,7 +257,7 @@ async function forecastRestarts(
   const bounded = createSemaphore(parallel);
   const restarts = await Promise.all(
     [...cache.workloads.values()]
-      .filter(({ deleting, secrets: consumed }) => !deleting && consumed.size > 0)
+      .filter((workload) => !workload.deleting && consumers.keysOf(workload).size > 0)
       .map((workload) => bounded(() => forecastRestart({ kube, consumers, rotated }, workload, signal))),
   );
   return restarts.filter((restart) => restart !== undefined);
@@ -276,7 +278,7 @@ async function forecastRestart(
 ): Promise<PlannedRestart | undefined> {
   let read: number | undefined;
   // Without a ReplicaSet yet, its pods start about now.
-  const birth = async (): Promise<number> => (read ??= (await templateBirth(kube, workload, signal)) ?? kube.serverTime());
+  const birth = async (): Promise<number> => (read ??= (await readTemplateBirth(kube, workload, signal)) ?? kube.serverTime());
 
   /** What the workload would say of a Secret before its values change. */
   async function adopted(known: KnownRevisions, before: ManagedSecret, keys: ConsumedKeys): Promise<KnownRevisions> {
@@ -286,17 +288,18 @@ async function forecastRestart(
     return plan.action === 'adopt' ? { ...known, adopted: plan.known } : known;
   }
 
-  let known: KnownRevisions = knownRevisions(workload);
-  for (const [name, keys] of workload.secrets) {
+  let known: KnownRevisions = statedRevisions(workload);
+  for (const [name, keys] of consumers.keysOf(workload)) {
     const before = rotated.get(objectKey({ namespace: workload.namespace, name }));
-    if (before !== undefined && consumers.isOptedIn(before, workload)) known = await adopted(known, before, keys);
+    if (before !== undefined && consumers.optIn(before, workload).restarts) known = await adopted(known, before, keys);
   }
   const secrets = consumers.secretsOf(workload);
-  let plan = planRestart(secrets, known, undefined);
-  if (plan.action === 'read-birth') plan = planRestart(secrets, known, await birth());
+  let plan = planRestart(secrets, known, {});
+  if (plan.action === 'read-birth') plan = planRestart(secrets, known, { birth: await birth() });
   if (plan.action !== 'roll') return undefined;
   const { namespace, name, paused } = workload;
-  return { namespace, name, secrets: plan.changed.map(({ secret }) => secret), paused };
+  if (workload.annotations[annotations.restart] === 'skip') return undefined;
+  return { kind: workload.kind, namespace, name, secrets: plan.changed.map(({ secret }) => secret), paused };
 }
 
 /** What is worth a word before the operator runs with these settings. */

@@ -4,7 +4,8 @@ import { annotations } from '../../src/api/names.ts';
 import type { OnePasswordItemStatus } from '../../src/api/onepassword-item.ts';
 import { parseRevisions, type Revisions } from '../../src/domain/revisions.ts';
 import { type KubeClient, KubeError } from '../../src/kube/client.ts';
-import { formatSelector, onePasswordItems } from '../../src/kube/objects.ts';
+import { onePasswordItems } from '../../src/kube/objects.ts';
+import { formatSelector } from '../../src/kube/workload.ts';
 import {
   collectionPath,
   deployments,

@@ -31,6 +31,12 @@ export const annotations = {
   secret: 'keyturn.dev/secret',
   /** On a workload or its pod template: JSON, Secret name → revision its pods are known to have. */
   knownRevisions: 'keyturn.dev/known-revisions',
+  /** On a workload: `skip` lets its pods be as they are when a value changes. */
+  restart: 'keyturn.dev/restart',
+  /** On a workload: a Go duration that has to pass between two restarts. */
+  minRestartInterval: 'keyturn.dev/min-restart-interval',
+  /** On a resource, or an annotated Deployment: the version of the item whose held rollouts go on, or `true` for all. */
+  resume: 'keyturn.dev/resume',
 } as const;
 
 /** The label by which we watch Secrets, so that other people's are never read. */

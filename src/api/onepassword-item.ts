@@ -40,11 +40,18 @@ export type SecretStatus = z.infer<typeof secretStatusSchema>;
 export const secretRecordSchema = z.object({ item: itemStatusSchema, secret: secretStatusSchema });
 export type SecretRecord = z.infer<typeof secretRecordSchema>;
 
+export const consumerStatusSchema = z.object({
+  current: z.int().describe('How many have what the Secret holds.'),
+  waiting: z.int().describe('How many wait for a restart, or are in one.'),
+});
+export type ConsumerStatus = z.infer<typeof consumerStatusSchema>;
+
 export const statusSchema = z.object({
   observedGeneration: z.int().optional().describe('The generation of the resource that was last acted upon.'),
   conditions: z.array(conditionSchema).optional().describe('Ready says whether the Secret is equal to the item.'),
   item: itemStatusSchema.optional().describe('What the Secret holds now.'),
   secret: secretStatusSchema.optional().describe('The Secret that was written.'),
+  consumers: consumerStatusSchema.optional().describe('The workloads that a change of the Secret restarts.'),
 });
 export type OnePasswordItemStatus = z.infer<typeof statusSchema>;
 

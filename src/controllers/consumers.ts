@@ -1,11 +1,12 @@
 import { annotations } from '../api/names.ts';
-import { isOptedIn } from '../domain/auto-restart.ts';
+import { optIn, type OptIn } from '../domain/auto-restart.ts';
 import { objectKey } from '../domain/object.ts';
 import type { ConsumedSecret } from '../domain/restart-plan.ts';
 import { consumedRevision, recordedRevisions } from '../domain/revisions.ts';
-import type { ManagedSecret, Namespace, Workload } from '../kube/objects.ts';
+import type { ManagedSecret, Namespace } from '../kube/objects.ts';
 import type { Store } from '../kube/store.ts';
 import { createStoreIndex } from '../kube/store-index.ts';
+import { type Workload, workloadKey } from '../kube/workload.ts';
 
 export interface ConsumersOptions {
   readonly workloads: Store<Workload>;
@@ -19,30 +20,63 @@ export interface ConsumersOptions {
 export interface Consumers {
   /** The workloads whose pods consume a Secret, by its `namespace/name`. */
   of(secretKey: string): readonly Workload[];
+  /** The Secrets that its pods consume, with the keys: of a Rollout that runs a Deployment's template, the Deployment's. */
+  keysOf(workload: Workload): Workload['secrets'];
+  /** The workloads that run the pods of a workload: itself, but for a Deployment whose template Rollouts run. */
+  runners(workload: Workload): readonly Workload[];
   /** The Secrets that a workload consumes, with what is known of those that are ours. */
   secretsOf(workload: Workload): readonly ConsumedSecret[];
-  /** Whether a change of `secret` restarts `workload`. */
-  isOptedIn(secret: ManagedSecret, workload: Workload): boolean;
+  /** Whether a change of `secret` restarts `workload`; `by` is the place of the annotation that decided: Secret, workload, namespace. */
+  optIn(secret: ManagedSecret, workload: Workload): OptIn;
+  /** What is to be said of annotations that decide whether a workload is restarted, and say neither yes nor no. */
+  misread(workload: Workload): readonly string[];
 }
 
 export function createConsumers({ workloads, secrets, namespaces, autoRestart }: ConsumersOptions): Consumers {
   const bySecret = createStoreIndex(workloads, secretKeys);
+  const rolloutsOf = createStoreIndex(workloads, ({ namespace, templateOf: name }) =>
+    name === undefined ? [] : [workloadKey({ kind: 'Deployment', namespace, name })],
+  );
 
-  function optedIn(secret: ManagedSecret, workload: Workload): boolean {
+  function runners(workload: Workload): readonly Workload[] {
+    const rollouts = rolloutsOf(workloadKey(workload));
+    return rollouts.length === 0 ? [workload] : rollouts;
+  }
+
+  function keysOf(workload: Workload): Workload['secrets'] {
+    const { namespace, templateOf: name } = workload;
+    if (name !== undefined) return workloads.get(workloadKey({ kind: 'Deployment', namespace, name }))?.secrets ?? new Map();
+    return rolloutsOf(workloadKey(workload)).length > 0 ? new Map() : workload.secrets;
+  }
+
+  function optInOf(secret: ManagedSecret, workload: Workload): OptIn {
     const namespace = namespaces.get(objectKey({ namespace: '', name: workload.namespace }));
     const said = [secret.annotations[annotations.autoRestart], workload.annotations[annotations.autoRestart], namespace?.autoRestart];
-    return isOptedIn(said, autoRestart);
+    return optIn(said, autoRestart);
   }
 
   return {
-    of: bySecret,
+    of: (secretKey) => [...new Set(bySecret(secretKey).flatMap(runners))],
+    keysOf,
+    runners,
     secretsOf: (workload) =>
-      [...workload.secrets].map(([name, keys]) => {
+      [...keysOf(workload)].map(([name, keys]) => {
         const secret = secrets.get(objectKey({ namespace: workload.namespace, name }));
         if (secret === undefined) return { name, consumed: undefined, restarts: true };
-        return { name, consumed: consumedRevision(recordedRevisions(secret), keys), restarts: optedIn(secret, workload) };
+        return { name, consumed: consumedRevision(recordedRevisions(secret), keys), restarts: optInOf(secret, workload).restarts };
       }),
-    isOptedIn: optedIn,
+    optIn: optInOf,
+    misread(workload) {
+      const { namespace } = workload;
+      const messages = [...keysOf(workload).keys()].flatMap((name) => {
+        const secret = secrets.get(objectKey({ namespace, name }));
+        const decision = secret && optInOf(secret, workload);
+        if (!decision?.invalid) return [];
+        const place = [`who asks for Secret ${name}`, 'this workload', `namespace ${namespace}`][decision.by ?? 0];
+        return [`the annotation ${annotations.autoRestart} of ${place} is neither true nor false: it means false`];
+      });
+      return [...new Set(messages)];
+    },
   };
 }
 

@@ -5,7 +5,7 @@ import type { Readiness } from '../domain/conditions.ts';
 import { copiedMetadata } from '../domain/copied-metadata.ts';
 import type { SecretClaim } from '../domain/secret-plan.ts';
 import { type KubeClient, KubeError } from '../kube/client.ts';
-import { deploymentKind, reduceDeployment, type Workload } from '../kube/objects.ts';
+import { reduceWorkload, type Workload } from '../kube/workload.ts';
 import { deployments, objectPath, type WireObject } from '../kube/resource.ts';
 import type { Store } from '../kube/store.ts';
 import { done, type Outcome, requeue } from '../runtime/controller.ts';
@@ -114,13 +114,15 @@ export function createDeploymentReconciler(options: DeploymentReconcilerOptions)
   }
 }
 
+const reduceDeployment = reduceWorkload('Deployment');
+
 /** The message of a failure, in the words of whoever wrote annotations and no resource. */
 export function deploymentMessage({ message }: Failure): string {
   return message.replaceAll('spec.itemPath', `the annotation ${annotations.itemPath}`);
 }
 
 /** What the annotations ask for. @throws Failure `InvalidItemPath` when they do not name a Secret */
-export function claimOf({ namespace, name, uid, claim }: Workload): SecretClaim {
+export function claimOf({ kind, apiVersion, namespace, name, uid, claim }: Workload): SecretClaim {
   if (claim?.secretName === undefined || claim.secretName === '') {
     throw new Failure('InvalidItemPath', `the annotation ${annotations.itemName} is missing: it names the Secret`);
   }
@@ -129,7 +131,7 @@ export function claimOf({ namespace, name, uid, claim }: Workload): SecretClaim 
   return {
     namespace,
     name: secretName,
-    owner: { ...deploymentKind, name, uid },
+    owner: { apiVersion, kind, name, uid },
     type: undefined,
     itemPath,
     copied: copiedMetadata({}, notes, false),

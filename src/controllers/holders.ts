@@ -1,6 +1,7 @@
 import { objectKey } from '../domain/object.ts';
 import type { SecretClaim } from '../domain/secret-plan.ts';
-import type { OnePasswordItem, Workload } from '../kube/objects.ts';
+import type { OnePasswordItem } from '../kube/objects.ts';
+import type { Workload } from '../kube/workload.ts';
 import type { Store } from '../kube/store.ts';
 import { createStoreIndex } from '../kube/store-index.ts';
 import type { ItemStatuses } from './item-status.ts';

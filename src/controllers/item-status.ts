@@ -1,5 +1,5 @@
 import { fieldManager } from '../api/names.ts';
-import type { ItemStatus, OnePasswordItemStatus, SecretRecord, SecretStatus } from '../api/onepassword-item.ts';
+import type { ConsumerStatus, ItemStatus, OnePasswordItemStatus, SecretRecord, SecretStatus } from '../api/onepassword-item.ts';
 import { type Readiness, readyCondition, withReady } from '../domain/conditions.ts';
 import { objectKey } from '../domain/object.ts';
 import { revisionOf } from '../domain/revisions.ts';
@@ -14,6 +14,8 @@ export interface ItemStatuses {
   of(resource: OnePasswordItem): OnePasswordItemStatus;
   /** Writes what a reconcile came to, unless the status says so already. Without `record`, what the Secret holds is as it was. @throws KubeError */
   report(resource: OnePasswordItem, readiness: Readiness, record: SecretRecord | undefined, signal: AbortSignal): Promise<void>;
+  /** Writes how many consumers are current; an old CRD would drop that. @throws KubeError */
+  reportConsumers(resource: OnePasswordItem, consumers: ConsumerStatus, signal: AbortSignal): Promise<void>;
   forget(key: string): void;
 }
 
@@ -92,7 +94,13 @@ export function createItemStatuses({ items, kube, onOutdated, onTransition }: It
     }
   }
 
-  return { of, report, forget: (key) => void dropped.delete(key) };
+  async function reportConsumers(resource: OnePasswordItem, consumers: ConsumerStatus, signal: AbortSignal): Promise<void> {
+    if (outdated) return;
+    const written = await write(resource, { consumers }, signal);
+    if (written !== undefined) items.put(written);
+  }
+
+  return { of, report, reportConsumers, forget: (key) => void dropped.delete(key) };
 }
 
 /** A merge patch adds to a map: revisions that are no longer recorded must be taken out by name. */

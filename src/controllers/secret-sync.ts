@@ -27,6 +27,8 @@ export interface SecretSyncOptions {
   readonly source: ItemSource;
   /** Makes every consumer of a Secret say what its pods know, before the data change. */
   readonly adoptConsumers: (before: ManagedSecret, signal: AbortSignal) => Promise<void>;
+  /** The latest revision that anybody is known to have of a Secret, by its key. */
+  readonly latestKnown: (secretKey: string) => number;
   /** Who else has a record of the Secret that a claim wants, when its owner has none. */
   readonly holderOf: (claim: SecretClaim) => string | undefined;
   /** A version lower than the one applied is believed when all listings have given it for so long, in milliseconds. */
@@ -89,6 +91,9 @@ class SecretRefused extends Failure {
 /** Between attempts at what only somebody else can mend, in milliseconds: doubled each time. */
 const refusalDelay = { first: 5_000, longest: 60_000 };
 
+/** A clock is not wrong by more than this, in milliseconds. */
+const largestSkew = 86_400_000;
+
 const refusedByItem = new Set<Reason>(['ItemEmpty', 'SecretTooLarge']);
 const refusedByCluster = new Set<Reason>([
   'SecretNotOwned',
@@ -98,7 +103,15 @@ const refusedByCluster = new Set<Reason>([
   'KubernetesForbidden',
 ]);
 
-export function createSecretSync({ secrets, kube, source, adoptConsumers, holderOf, patience }: SecretSyncOptions): SecretSync {
+export function createSecretSync({
+  secrets,
+  kube,
+  source,
+  adoptConsumers,
+  latestKnown,
+  holderOf,
+  patience,
+}: SecretSyncOptions): SecretSync {
   const refusals = new Map<string, Refusal>();
   /** By the uid of the owner. */
   const lastCopied = new Map<string, string>();
@@ -221,7 +234,7 @@ export function createSecretSync({ secrets, kube, source, adoptConsumers, holder
   /** Undefined when there is a Secret of that name already, ours or not. */
   async function create(claim: SecretClaim, item: FetchedItem, signal: AbortSignal): Promise<Written | undefined> {
     if (secrets.get(objectKey(claim)) !== undefined) return undefined;
-    const plan = planSecret(claim, item, undefined, kube.serverTime());
+    const plan = planSecret(claim, item, undefined, revisionTime(claim));
     if (plan.action === 'none') return undefined;
     const created = await createSecret(kube, claim, plan.content, signal);
     return created && { secret: stored(created), write: 'created', changed: [], kept: false };
@@ -241,9 +254,16 @@ export function createSecretSync({ secrets, kube, source, adoptConsumers, holder
     return { secret: stored(updated), write: 'updated', changed: plan.changed, ...found };
   }
 
+  /** A lost record must not lead to a revision that consumers seem to have already; what they state may be nonsense, though. */
+  function revisionTime(claim: SecretClaim): number {
+    const now = kube.serverTime();
+    const known = latestKnown(objectKey(claim));
+    return known >= now && known < now + largestSkew ? known + 1 : now;
+  }
+
   function planUpdate(claim: SecretClaim, item: FetchedItem, existing: FullSecret): SecretPlan {
     try {
-      return planSecret(claim, item, existing, kube.serverTime());
+      return planSecret(claim, item, existing, revisionTime(claim));
     } catch (error) {
       throw error instanceof Failure ? new SecretRefused(error, existing.resourceVersion) : error;
     }

@@ -1,27 +1,32 @@
 import { isDeepStrictEqual } from 'node:util';
+import { annotations } from '../api/names.ts';
 import type { VaultIndex } from '../connect/vault-index.ts';
 import { readyCondition } from '../domain/conditions.ts';
 import { objectKey } from '../domain/object.ts';
 import type { ClusterCache } from '../kube/cluster-cache.ts';
-import { isStatusAlone, type OnePasswordItem, type Workload } from '../kube/objects.ts';
-import { createStoreIndex } from '../kube/store-index.ts';
+import { isStatusAlone, type OnePasswordItem } from '../kube/objects.ts';
+import { type Workload, workloadKey } from '../kube/workload.ts';
 import type { WorkQueue } from '../runtime/work-queue.ts';
 import type { Consumers } from './consumers.ts';
 import type { Contention } from './contention.ts';
 import type { DeploymentReconciler } from './deployment-reconciler.ts';
+import { settleTime } from './consumer-status.ts';
 import type { ItemStatuses } from './item-status.ts';
+import type { Owners } from './owners.ts';
 import { isMoved } from './poll.ts';
 import type { SecretSync } from './secret-sync.ts';
 
 export interface TriggersOptions {
   readonly cache: ClusterCache;
   readonly consumers: Consumers;
+  readonly owners: Pick<Owners, 'deployments'>;
   readonly index: Pick<VaultIndex, 'listed'>;
   readonly sync: Pick<SecretSync, 'forget'>;
   readonly statuses: ItemStatuses;
   readonly items: { readonly queue: WorkQueue; readonly contention: Contention };
   readonly deployments: { readonly queue: WorkQueue; readonly reconciler: DeploymentReconciler; readonly contention: Contention };
   readonly workloads: { readonly queue: WorkQueue };
+  readonly consumerStatus: { readonly queue: WorkQueue; readonly forget: (key: string) => void };
 }
 
 /** What makes whom due: changes of the cluster by themselves, and those that somebody has to tell. */
@@ -30,6 +35,10 @@ export interface Triggers {
   readonly indexChanged: () => void;
   /** Connect, or a vault, has not been readable for some time: resources in sync have to say so. */
   readonly outageLasts: (vaultId: string | undefined) => void;
+  /** A workload began or ceased to wait for its restart. */
+  readonly waitingChanged: (workload: Workload) => void;
+  /** Rollouts of an item are held, or are no longer. */
+  readonly rolloutsHeld: (item: string) => void;
   /** Everything in a namespace, or in all, has been read. */
   readonly namespaceRead: (namespace: string | undefined) => void;
 }
@@ -37,11 +46,18 @@ export interface Triggers {
 /** How soon a resource is looked at when nothing but its status changed, in milliseconds. */
 const statusDelay = 5_000;
 
-export function createTriggers({ cache, consumers, index, sync, statuses, items, deployments, workloads }: TriggersOptions): Triggers {
-  const claimants = createStoreIndex(cache.workloads, ({ namespace, claim }) =>
-    claim?.secretName === undefined ? [] : [objectKey({ namespace, name: claim.secretName })],
-  );
-
+export function createTriggers({
+  cache,
+  consumers,
+  index,
+  sync,
+  statuses,
+  items,
+  deployments,
+  workloads,
+  consumerStatus,
+  owners,
+}: TriggersOptions): Triggers {
   cache.items.onChange((key, before, after) => {
     const same = before !== undefined && before.uid === after?.uid;
     if (before !== undefined && !same) forgetItem(key, before);
@@ -50,32 +66,58 @@ export function createTriggers({ cache, consumers, index, sync, statuses, items,
     // A status is nearly always our own: taken up at once, it would cut short the pause after the failure it tells of.
     if (same && isStatusAlone(before, after)) items.queue.addAfter(key, statusDelay);
     else items.queue.add(key);
+    if (before?.annotations[annotations.resume] !== after?.annotations[annotations.resume]) enqueueConsumers(key);
+    if (after !== undefined) consumerStatus.queue.addAfter(key, settleTime);
   });
 
   cache.secrets.onChange((key) => {
     items.queue.add(key);
-    for (const workload of claimants(key)) deployments.queue.add(objectKey(workload));
-    for (const workload of consumers.of(key)) workloads.queue.add(objectKey(workload));
+    for (const workload of owners.deployments(key)) deployments.queue.add(workloadKey(workload));
+    enqueueConsumers(key);
+    if (cache.items.get(key) !== undefined) consumerStatus.queue.addAfter(key, settleTime);
   });
 
   cache.workloads.onChange((key, before, after) => {
     const same = before !== undefined && before.uid === after?.uid;
     if (before !== undefined && !same) forgetDeployment(key, before);
     if (same && isFinalizerBack(before, after)) deployments.contention.undone(key);
-    if (after === undefined) return;
-    if (same && isSameClaim(before, after)) workloads.queue.add(key);
-    else enqueueDeployment(after);
+    if (after !== undefined && !(same && isSameClaim(before, after))) enqueueClaim(after);
+    for (const workload of [before, after]) {
+      if (workload === undefined) continue;
+      enqueueRunners(workload);
+      countConsumers(workload);
+    }
+    const claimed = after?.claim?.secretName;
+    if (claimed === undefined || before?.annotations[annotations.resume] === after?.annotations[annotations.resume]) return;
+    enqueueConsumers(objectKey({ namespace: after?.namespace ?? '', name: claimed }));
   });
 
   cache.namespaces.onChange((_, before, after) => {
     if (before?.autoRestart === after?.autoRestart) return;
-    for (const workload of cache.workloads.values()) if (workload.namespace === after?.name) workloads.queue.add(objectKey(workload));
+    for (const workload of cache.workloads.values()) if (workload.namespace === after?.name) workloads.queue.add(workloadKey(workload));
   });
 
-  function enqueueDeployment(workload: Workload): void {
+  function enqueueClaim(workload: Workload): void {
     const { claim, legacyFinalizers } = workload;
-    if (claim !== undefined || legacyFinalizers !== undefined) deployments.queue.add(objectKey(workload));
-    workloads.queue.add(objectKey(workload));
+    if (claim !== undefined || legacyFinalizers !== undefined) deployments.queue.add(workloadKey(workload));
+  }
+
+  /** A workload, and the Rollouts that run its template. */
+  function enqueueRunners(workload: Workload): void {
+    workloads.queue.add(workloadKey(workload));
+    for (const runner of consumers.runners(workload)) if (runner !== workload) workloads.queue.add(workloadKey(runner));
+  }
+
+  function enqueueConsumers(secretKey: string): void {
+    for (const workload of consumers.of(secretKey)) workloads.queue.add(workloadKey(workload));
+  }
+
+  function countConsumers(workload: Workload): void {
+    const { namespace } = workload;
+    for (const name of consumers.keysOf(workload).keys()) {
+      const key = objectKey({ namespace, name });
+      if (cache.items.get(key) !== undefined) consumerStatus.queue.addAfter(key, settleTime);
+    }
   }
 
   function isReady(resource: OnePasswordItem): boolean {
@@ -85,6 +127,7 @@ export function createTriggers({ cache, consumers, index, sync, statuses, items,
   function forgetItem(key: string, { uid }: OnePasswordItem): void {
     items.contention.forget(key);
     statuses.forget(key);
+    consumerStatus.forget(key);
     sync.forget(uid);
   }
 
@@ -101,7 +144,7 @@ export function createTriggers({ cache, consumers, index, sync, statuses, items,
       }
       for (const workload of cache.workloads.values()) {
         if (workload.claim === undefined) continue;
-        const key = objectKey(workload);
+        const key = workloadKey(workload);
         if (deployments.reconciler.isFailing(key) || isMoved(workload.claim.record.item, index)) deployments.queue.add(key);
       }
     },
@@ -111,10 +154,20 @@ export function createTriggers({ cache, consumers, index, sync, statuses, items,
         if (item !== undefined && (vaultId === undefined || item.vaultId === vaultId)) items.queue.add(objectKey(resource));
       }
     },
+    waitingChanged: countConsumers,
+    rolloutsHeld(item) {
+      for (const secret of cache.secrets.values()) {
+        if (secret.annotations[annotations.itemPath] === item) enqueueConsumers(objectKey(secret));
+      }
+    },
     namespaceRead(namespace) {
       const covers = (object: OnePasswordItem | Workload): boolean => namespace === undefined || object.namespace === namespace;
       for (const resource of cache.items.values()) if (covers(resource)) items.queue.add(objectKey(resource));
-      for (const workload of cache.workloads.values()) if (covers(workload)) enqueueDeployment(workload);
+      for (const workload of cache.workloads.values()) {
+        if (!covers(workload)) continue;
+        enqueueClaim(workload);
+        workloads.queue.add(workloadKey(workload));
+      }
     },
   };
 }

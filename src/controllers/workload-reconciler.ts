@@ -1,26 +1,39 @@
 import { annotations, fieldManager } from '../api/names.ts';
+import { parseDuration } from '../runtime/duration.ts';
 import { objectKey } from '../domain/object.ts';
-import { type ConsumedSecret, type KeysOfSecret, parseKnownRevisions, planAdoption, planRestart } from '../domain/restart-plan.ts';
-import { consumedRevision, recordedRevisions, type Revisions } from '../domain/revisions.ts';
+import { type KeysOfSecret, planAdoption, planRestart, type RestartPlan } from '../domain/restart-plan.ts';
+import { consumedRevision, recordedRevisions, revisionOf, type Revisions } from '../domain/revisions.ts';
 import { type KubeClient, KubeError } from '../kube/client.ts';
-import { formatSelector, type ManagedSecret, reduceDeployment, type Workload } from '../kube/objects.ts';
-import { collectionPath, deployments, objectPath, replicaSets, type WireObject } from '../kube/resource.ts';
+import type { ManagedSecret } from '../kube/objects.ts';
+import { objectPath, type WireObject } from '../kube/resource.ts';
 import type { Store } from '../kube/store.ts';
+import { readTemplateBirth } from '../kube/template-birth.ts';
+import { reduceWorkload, type Workload, workloadKey, workloadType } from '../kube/workload.ts';
+import type { Clock } from '../runtime/clock.ts';
 import { done, type Outcome, requeue } from '../runtime/controller.ts';
 import type { Consumers } from './consumers.ts';
+import { createEntries, statedRevisions } from './entries.ts';
+import type { Owners } from './owners.ts';
+import type { Change, RestartNews } from './restart-news.ts';
+import { createRepeats } from './repeats.ts';
+import type { Cause, Rollouts } from './rollouts.ts';
+import { createTemplateAges } from './template-age.ts';
 
 export interface WorkloadReconcilerOptions {
   readonly workloads: Store<Workload>;
+  readonly secrets: Store<ManagedSecret>;
   readonly consumers: Consumers;
+  readonly owners: Owners;
+  readonly rollouts: Rollouts;
   readonly kube: KubeClient;
+  readonly clock: Clock;
+  readonly news: RestartNews;
   /** A rollout begins this long after the last change that calls for it, so that several make one; in milliseconds. */
   readonly debounce: number;
-  /** A rollout was begun because of `changed`. */
-  readonly onRestart: (workload: Workload, changed: readonly KeysOfSecret[]) => void;
-  /** A rollout is called for and not begun: pods name keys that are `missing`, so no new one would start. */
-  readonly onBlocked: (workload: Workload, missing: readonly KeysOfSecret[]) => void;
-  /** What its pods know could not be recorded on a workload, and a value it consumes changes all the same. */
-  readonly onAdoptionRefused: (workload: Workload, error: KubeError) => void;
+  /** Say what would be restarted, and write nothing to workloads. */
+  readonly reportOnly: boolean;
+  /** A workload began or ceased to wait for its restart. */
+  readonly onWaiting: (workload: Workload) => void;
 }
 
 export interface WorkloadReconciler {
@@ -28,136 +41,355 @@ export interface WorkloadReconciler {
   readonly reconcile: (key: string, signal: AbortSignal) => Promise<Outcome>;
   /** Makes every consumer of a Secret say what its pods know, before the data change. @throws KubeError */
   readonly adoptConsumers: (before: ManagedSecret, signal: AbortSignal) => Promise<void>;
+  /** The latest revision that anybody is known to have of a Secret: what it changes to has to be later. */
+  readonly latestKnown: (secretKey: string) => number;
+  /** True when a change of a Secret, by its name, has called for a restart of a workload that has not begun. */
+  readonly isWaiting: (key: string, secret: string) => boolean;
+  /** How many workloads wait, and since when the first of them does, by the monotonic clock. */
+  readonly waiting: () => { readonly count: number; readonly since: number | undefined };
+  /** Takes note of the rollouts in a namespace, or in all, that a process before this one began. */
+  readonly takeOver: (namespace: string | undefined) => void;
 }
 
-/** How soon to look again for a ReplicaSet that the Deployment controller has yet to make, in milliseconds. */
-const replicaSetDelay = 1_000;
+/** How soon to look again for the history of a template that its controller has yet to write, in milliseconds. */
+const historyDelay = 1_000;
+/** Changes that come one after another delay a rollout by no more than so many debounces. */
+const longestDebounce = 5;
+/** Between attempts at a workload that admission lets nobody patch, in milliseconds. */
+const refusedPause = 30_000;
+/** The longest time until a workload is looked at again, in milliseconds: timers know no longer one than 24 days. */
+const longestPause = 86_400_000;
+/** So many times a workload that somebody else writes to is read again, for it to be adopted. */
+const adoptionAttempts = 5;
+/** A rollout under way that is younger, in milliseconds, may be one of ours: as long as a Deployment gives its rollouts, and some. */
+const recentRestart = 900_000;
 
-export function createWorkloadReconciler({
-  workloads,
-  consumers,
-  kube,
-  debounce,
-  onRestart,
-  onBlocked,
-  onAdoptionRefused,
-}: WorkloadReconcilerOptions): WorkloadReconciler {
+export function createWorkloadReconciler(options: WorkloadReconcilerOptions): WorkloadReconciler {
+  const { workloads, secrets, consumers, owners, rollouts, kube, clock, news, debounce, reportOnly, onWaiting } = options;
+  const entries = createEntries(workloads, reportOnly);
+  const unchangedSince = createTemplateAges(workloads, () => kube.serverTime());
+  const repeats = createRepeats(clock);
+  /** Since when a change waits for others to come, by the monotonic clock. */
+  const debouncing = new Map<string, number>();
+  const waits = new Map<string, { readonly since: number; readonly secrets: ReadonlySet<string> }>();
+
+  workloads.onChange((key, _, after) => {
+    rollouts.observe(key, after);
+    if (after !== undefined) return;
+    debouncing.delete(key);
+    waits.delete(key);
+    repeats.forget(key);
+  });
+
   return {
     async reconcile(key, signal) {
       const workload = workloads.get(key);
-      if (workload === undefined || workload.deleting) return done;
-      const secrets = consumers.secretsOf(workload);
-      const known = knownRevisions(workload);
-      let plan = planRestart(secrets, known, undefined);
-      if (plan.action === 'read-birth') {
-        const age = kube.serverTime() - latest(secrets);
-        // A revision that lies further ahead was made by a clock that was wrong: it is not waited for.
-        if (Math.abs(age) < debounce) return requeue(Math.min(debounce - age, debounce));
-        const birth = await templateBirth(kube, workload, signal);
-        if (birth === undefined) return requeue(replicaSetDelay);
-        plan = planRestart(secrets, known, birth);
+      if (workload === undefined || workload.deleting) {
+        rollouts.withdraw(key);
+        return done;
       }
+      for (const message of misread(workload)) news.invalid(workload, message);
+      const plan = await plannedAfterDebounce(key, workload, signal);
       switch (plan.action) {
+        case 'look-again':
+          return requeue(plan.after);
         case 'none':
-        case 'read-birth':
+          settle(key, workload);
           return done;
         case 'blocked':
-          onBlocked(workload, plan.missing);
+          rollouts.withdraw(key);
+          wait(key, workload, plan.missing);
+          news.blocked(workload, plan.missing);
           return done;
         case 'adopt':
+          settle(key, workload);
           await adopt(workload, plan.known, signal);
           return done;
         case 'roll':
-          // A paused Deployment comes back here when it is resumed.
-          if (workload.paused) return done;
-          await roll(workload, plan.known, signal);
-          onRestart(workload, plan.changed);
-          return done;
+          return await restart(key, workload, plan, signal);
       }
     },
 
     async adoptConsumers(before, signal) {
-      const revisions = recordedRevisions(before);
-      await Promise.all(
-        consumers.of(objectKey(before)).map(async (workload) => {
-          if (workload.deleting || !consumers.isOptedIn(before, workload)) return;
-          const keys = workload.secrets.get(before.name);
-          if (keys === undefined) return;
-          const { revision } = consumedRevision(revisions, keys);
-          const known = knownRevisions(workload);
-          let plan = planAdoption(before.name, revision, known, undefined);
-          // Without a ReplicaSet yet, its pods start about now.
-          if (plan.action === 'read-birth')
-            plan = planAdoption(before.name, revision, known, (await templateBirth(kube, workload, signal)) ?? revision);
-          if (plan.action === 'adopt') await adoptIfAllowed(workload, plan.known, signal);
-        }),
-      );
+      const adoptions = consumers.of(objectKey(before)).map((workload) => adoptBefore(before, workload, signal));
+      await Promise.all(adoptions);
+    },
+
+    latestKnown(secretKey) {
+      const name = secretKey.slice(secretKey.indexOf('/') + 1);
+      return consumers.of(secretKey).reduce((latest, workload) => {
+        const { adopted, rolled } = entries.of(workload);
+        return Math.max(latest, revisionOf(adopted, name) ?? 0, revisionOf(rolled, name) ?? 0);
+      }, 0);
+    },
+
+    isWaiting: (key, secret) => waits.get(key)?.secrets.has(secret) ?? false,
+    waiting() {
+      const [first] = waits.values();
+      return { count: waits.size, since: first?.since };
+    },
+
+    takeOver(namespace) {
+      for (const workload of workloads.values()) {
+        if (namespace !== undefined && workload.namespace !== namespace) continue;
+        const { complete } = workload.rollout;
+        if (complete || workload.onDelete || kube.serverTime() - lastRestart(workload) > recentRestart) continue;
+        const { rolled, adopted } = statedRevisions(workload);
+        const known = workload.kind === 'Rollout' ? adopted : rolled;
+        const causes = consumers
+          .secretsOf(workload)
+          .filter(({ name, consumed }) => consumed !== undefined && consumed.revision > 0 && revisionOf(known, name) === consumed.revision);
+        if (causes.length > 0)
+          rollouts.found(
+            workload,
+            causesOf(
+              workload,
+              causes.map(({ name }) => name),
+            ),
+          );
+      }
     },
   };
 
-  /** One workload that admission lets nobody patch must not keep a new value from all the others. */
-  async function adoptIfAllowed(workload: Workload, known: Revisions, signal: AbortSignal): Promise<void> {
-    try {
+  type Planned = Exclude<RestartPlan, { action: 'read-birth' }> | { readonly action: 'look-again'; readonly after: number };
+
+  async function plannedAfterDebounce(key: string, workload: Workload, signal: AbortSignal): Promise<Planned> {
+    const consumed = consumers.secretsOf(workload);
+    const known = entries.of(workload);
+    const plan = planRestart(consumed, known, { unchangedSince: unchangedSince(workload) });
+    if (plan.action !== 'roll' && plan.action !== 'read-birth') return plan;
+    const latest = Math.max(0, ...consumed.map((secret) => (secret.restarts ? (secret.consumed?.revision ?? 0) : 0)));
+    const after = debounceLeft(key, latest);
+    if (after > 0) {
+      if (plan.action === 'roll') wait(key, workload, plan.changed);
+      return { action: 'look-again', after };
+    }
+    if (plan.action === 'roll') return plan;
+    const birth = await readTemplateBirth(kube, workload, signal);
+    if (birth === undefined) return { action: 'look-again', after: historyDelay };
+    const decided = planRestart(consumed, known, { birth });
+    return decided.action === 'read-birth' ? { action: 'none' } : decided;
+  }
+
+  /** Milliseconds to wait for further changes after one of `revision`. */
+  function debounceLeft(key: string, revision: number): number {
+    const age = kube.serverTime() - revision;
+    // A revision that lies further ahead was made by a clock that was wrong: it is not waited for.
+    if (Math.abs(age) >= debounce) return 0;
+    const now = clock.monotonic();
+    const since = debouncing.get(key) ?? now;
+    debouncing.set(key, since);
+    return Math.min(debounce - age, debounce, since + longestDebounce * debounce - now);
+  }
+
+  /** Its pods have, or get, what they consume. */
+  function settle(key: string, workload: Workload): void {
+    rollouts.withdraw(key);
+    debouncing.delete(key);
+    if (waits.delete(key)) onWaiting(workload);
+  }
+
+  function wait(key: string, workload: Workload, changed: readonly KeysOfSecret[]): void {
+    const before = waits.get(key);
+    const names = new Set(changed.map(({ secret }) => secret));
+    if (before !== undefined && names.size === before.secrets.size && [...names].every((name) => before.secrets.has(name))) return;
+    waits.set(key, { since: before?.since ?? clock.monotonic(), secrets: names });
+    onWaiting(workload);
+  }
+
+  async function restart(
+    key: string,
+    workload: Workload,
+    { known, changed }: Extract<RestartPlan, { action: 'roll' }>,
+    signal: AbortSignal,
+  ): Promise<Outcome> {
+    const change = { changed, revision: changed.map(({ secret }) => `${secret} ${known[secret]}`).join(', ') };
+    if (workload.annotations[annotations.restart] === 'skip') {
+      settle(key, workload);
       await adopt(workload, known, signal);
+      news.skipped(workload, change);
+      return done;
+    }
+    if (reportOnly) {
+      settle(key, workload);
+      entries.remember(workload, known);
+      news.wouldRestart(workload, change);
+      return done;
+    }
+    wait(key, workload, changed);
+    const causes = causesOf(
+      workload,
+      changed.map(({ secret }) => secret),
+    );
+    const hindrance = hindranceOf(key, workload, change, causes);
+    if (hindrance !== undefined) {
+      rollouts.withdraw(key);
+      return hindrance;
+    }
+    if (!rollouts.request(workload)) {
+      news.queued(workload, change, 'until other rollouts have ended');
+      return done;
+    }
+    try {
+      const rolled = await roll(workload, known, signal);
+      rollouts.begun(rolled, workload, causes);
+      repeats.add(key, change.revision);
+      settle(key, workload);
+      news.restarted(workload, change);
+      return done;
     } catch (error) {
+      // Lost against a faster write, it is planned anew at once, and keeps its turn.
+      if (isConflict(error)) throw error;
+      rollouts.withdraw(key);
       if (!isRefusal(error)) throw error;
-      onAdoptionRefused(workload, error);
+      if (error.status !== 404) news.refused(workload, change, error.message);
+      return requeue(refusedPause);
     }
   }
 
-  function adopt(workload: Workload, known: Revisions, signal: AbortSignal): Promise<void> {
-    return patch(workload, { metadata: { annotations: { [annotations.knownRevisions]: record(known) } } }, signal);
+  /** What keeps a workload from being rolled now, though it has to be. */
+  function hindranceOf(key: string, workload: Workload, change: Change, causes: readonly Cause[]): Outcome | undefined {
+    if (workload.paused) {
+      news.queued(workload, change, 'until it is resumed');
+      return done;
+    }
+    const due = lastRestart(workload) + minRestartInterval(workload);
+    const left = due - kube.serverTime();
+    if (left > 0) {
+      news.queued(workload, change, `until ${timestamp(due)}, for ${annotations.minRestartInterval}`);
+      return requeue(Math.min(left, longestPause));
+    }
+    const pause = repeats.pause(key, change.revision);
+    if (pause > 0) {
+      news.reverted(workload, change);
+      return requeue(pause);
+    }
+    const held = causes.find((cause) => rollouts.isHeld(cause));
+    if (held === undefined || isResumed(workload, change, held)) return undefined;
+    news.held(workload, change, held);
+    return done;
   }
 
-  function roll(workload: Workload, known: Revisions, signal: AbortSignal): Promise<void> {
-    const restarted = `${new Date(kube.serverTime()).toISOString().slice(0, 19)}Z`;
-    const notes = { [annotations.lastRestarted]: restarted, [annotations.knownRevisions]: record(known) };
+  /** Who asks for the Secret lets the rollouts go on. */
+  function isResumed({ namespace }: Workload, { changed }: Change, { version }: Cause): boolean {
+    const asking = changed.flatMap(({ secret }) => owners.of(objectKey({ namespace, name: secret })));
+    return asking.some(({ annotations: notes }) => ['true', version].includes(notes[annotations.resume] ?? ''));
+  }
+
+  /** The versions of items that the Secrets hold now. */
+  function causesOf({ namespace }: Workload, names: readonly string[]): readonly Cause[] {
+    return names.flatMap((name) => {
+      const { [annotations.itemPath]: item, [annotations.itemVersion]: version } =
+        secrets.get(objectKey({ namespace, name }))?.annotations ?? {};
+      return item === undefined || version === undefined ? [] : [{ item, version }];
+    });
+  }
+
+  /** Annotations that mean something, but not what they say. */
+  function misread(workload: Workload): readonly string[] {
+    const { [annotations.restart]: mode, [annotations.minRestartInterval]: interval } = workload.annotations;
+    return [
+      ...(mode === undefined || mode === 'skip' ? [] : [`the annotation ${annotations.restart} must be skip; it is not heeded`]),
+      ...(interval === undefined || parseDuration(interval) !== undefined
+        ? []
+        : [`the annotation ${annotations.minRestartInterval} must be a duration such as 1h30m; it is not heeded`]),
+      ...consumers.misread(workload),
+    ];
+  }
+
+  /** What a consumer says of a Secret whose values are about to change, unless it has said so before. */
+  async function adoptBefore(before: ManagedSecret, seen: Workload, signal: AbortSignal): Promise<void> {
+    let workload: Workload | undefined = seen;
+    for (let attempt = 1; ; attempt += 1) {
+      if (workload === undefined || workload.deleting || !consumers.optIn(before, workload).restarts) return;
+      const keys = consumers.keysOf(workload).get(before.name);
+      if (keys === undefined) return;
+      const { revision } = consumedRevision(recordedRevisions(before), keys);
+      const known = entries.of(workload);
+      const stated = reportOnly ? known : statedRevisions(workload);
+      let plan = planAdoption(before.name, revision, stated, undefined);
+      if (plan.action === 'none') return;
+      // Somebody took away what it stated.
+      if (revisionOf(known.adopted, before.name) !== undefined) plan = { action: 'adopt', known: known.adopted };
+      // Without a history yet, its pods start about now.
+      if (plan.action === 'read-birth') {
+        const birth = (await readTemplateBirth(kube, workload, signal)) ?? revision;
+        plan = planAdoption(before.name, revision, known, birth);
+      }
+      if (plan.action !== 'adopt') return;
+      try {
+        await adopt(workload, plan.known, signal);
+        return;
+      } catch (error) {
+        if (isRefusal(error)) {
+          // One workload that admission lets nobody patch must not keep a new value from all the others.
+          entries.remember(workload, plan.known);
+          if (error.status !== 404) news.adoptionRefused(workload, error.message);
+          return;
+        }
+        if (!isConflict(error) || attempt === adoptionAttempts) throw error;
+      }
+      workload = await read(workload, signal);
+    }
+  }
+
+  /** Undefined when it is gone. */
+  async function read(workload: Workload, signal: AbortSignal): Promise<Workload | undefined> {
+    const type = workloadType(workload.kind);
+    try {
+      workloads.put(
+        reduceWorkload(workload.kind)(await kube.request<WireObject>({ method: 'GET', path: objectPath(type, workload), signal })),
+      );
+    } catch (error) {
+      if (!(error instanceof KubeError) || error.status !== 404) throw error;
+      return undefined;
+    }
+    return workloads.get(workloadKey(workload));
+  }
+
+  async function adopt(workload: Workload, known: Revisions, signal: AbortSignal): Promise<void> {
+    if (!reportOnly) await patch(workload, { metadata: { annotations: { [annotations.knownRevisions]: record(known) } } }, signal);
+    entries.remember(workload, known);
+  }
+
+  function roll(workload: Workload, known: Revisions, signal: AbortSignal): Promise<Workload> {
+    const now = kube.serverTime();
+    if (workload.kind === 'Rollout') {
+      const notes = { [annotations.knownRevisions]: record(known) };
+      // Pods of the present second may be older than the restart.
+      return patch(workload, { metadata: { annotations: notes }, spec: { restartAt: timestamp(now + 999) } }, signal);
+    }
+    const notes = { [annotations.lastRestarted]: timestamp(now), [annotations.knownRevisions]: record(known) };
     return patch(workload, { metadata: {}, spec: { template: { metadata: { annotations: notes } } } }, signal);
   }
 
   /** Guarded: a workload that changed since it was read is planned anew. @throws KubeError */
-  async function patch(workload: Workload, body: { metadata: object; spec?: object }, signal: AbortSignal): Promise<void> {
+  async function patch(workload: Workload, body: { metadata: object; spec?: object }, signal: AbortSignal): Promise<Workload> {
     const written = await kube.request<WireObject>({
       method: 'PATCH',
-      path: objectPath(deployments, workload),
+      path: objectPath(workloadType(workload.kind), workload),
       query: { fieldManager },
       body: { ...body, metadata: { ...body.metadata, resourceVersion: workload.resourceVersion } },
       signal,
     });
-    workloads.put(reduceDeployment(written));
+    const reduced = reduceWorkload(workload.kind)(written);
+    workloads.put(reduced);
+    return reduced;
   }
 }
 
-/**
- * When the current pod template came to be: the creation of its ReplicaSet, in milliseconds. Undefined while there is none yet.
- * The current ReplicaSet is the one of the highest revision: going back to an old template lifts the old one's.
- */
-export async function templateBirth(kube: KubeClient, workload: Workload, signal: AbortSignal): Promise<number | undefined> {
-  if (!workload.observed) return undefined;
-  const { items = [] } = await kube.request<{ items?: readonly WireObject[] }>({
-    method: 'GET',
-    path: collectionPath(replicaSets, workload.namespace),
-    query: { labelSelector: formatSelector(workload.selector) },
-    accept: 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1',
-    signal,
-  });
-  const owned = items.filter(({ metadata }) => metadata.ownerReferences?.some(({ uid }) => uid === workload.uid));
-  const [current] = owned.toSorted((a, b) => rolloutRevision(b) - rolloutRevision(a));
-  const created = current?.metadata.creationTimestamp;
-  return created === undefined ? undefined : Date.parse(created);
+/** When the operator last restarted a workload, in milliseconds; 0 for never. */
+function lastRestart({ templateAnnotations, restartAt }: Workload): number {
+  return restartAt ?? (Date.parse(templateAnnotations[annotations.lastRestarted] ?? '') || 0);
 }
 
-function rolloutRevision({ metadata }: WireObject): number {
-  return Number(metadata.annotations?.['deployment.kubernetes.io/revision'] ?? 0);
+function minRestartInterval({ annotations: notes }: Workload): number {
+  return parseDuration(notes[annotations.minRestartInterval] ?? '') ?? 0;
 }
 
-/** What a workload says its pods know. */
-export function knownRevisions({ annotations: own, templateAnnotations }: Workload): ReturnType<typeof parseKnownRevisions> {
-  return parseKnownRevisions(own[annotations.knownRevisions], templateAnnotations[annotations.knownRevisions]);
-}
-
-function latest(secrets: readonly ConsumedSecret[]): number {
-  return Math.max(0, ...secrets.map(({ consumed, restarts }) => (restarts ? (consumed?.revision ?? 0) : 0)));
+/** RFC 3339, whole seconds. */
+function timestamp(time: number): string {
+  return `${new Date(time).toISOString().slice(0, 19)}Z`;
 }
 
 /** The annotation's value; null takes the annotation away. */

@@ -8,11 +8,22 @@ export function parseAutoRestart(value: string | undefined): AutoRestart {
   return /^(0|f|false)$/i.test(value) ? 'no' : 'invalid';
 }
 
+/** Whether a change restarts, and why. */
+export interface OptIn {
+  readonly restarts: boolean;
+  /** The place of the annotation that decided; undefined when none is set. */
+  readonly by: number | undefined;
+  /** That annotation says neither yes nor no. */
+  readonly invalid: boolean;
+}
+
 /**
  * Whether a change of a Secret restarts a workload: the first of `annotations` that is set decides (in the order Secret, workload,
  * namespace), else the operator's own setting.
  */
-export function isOptedIn(annotations: readonly (string | undefined)[], fallback: boolean): boolean {
-  const set = annotations.map(parseAutoRestart).find((value) => value !== 'unset');
-  return set === undefined ? fallback : set === 'yes';
+export function optIn(annotations: readonly (string | undefined)[], fallback: boolean): OptIn {
+  const said = annotations.map(parseAutoRestart);
+  const by = said.findIndex((value) => value !== 'unset');
+  if (by < 0) return { restarts: fallback, by: undefined, invalid: false };
+  return { restarts: said[by] === 'yes', by, invalid: said[by] === 'invalid' };
 }

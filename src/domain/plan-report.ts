@@ -32,6 +32,8 @@ export interface PlannedSecret {
 
 /** A Deployment that would be rolled. */
 export interface PlannedRestart {
+  /** `Deployment`, for instance. */
+  readonly kind: string;
   readonly namespace: string;
   readonly name: string;
   /** The Secrets that call for it. */
@@ -104,8 +106,8 @@ function secretLine({ kind, name, secret, forecast }: PlannedSecret): string {
   return `${kind} ${name}${target}: ${describe(forecast)}`;
 }
 
-function restartLine({ name, paused }: PlannedRestart): string {
-  return `would restart: Deployment ${name}${paused ? ', once it is resumed' : ''}`;
+function restartLine({ kind, name, paused }: PlannedRestart): string {
+  return `would restart: ${kind} ${name}${paused ? ', once it is resumed' : ''}`;
 }
 
 function describe(forecast: SecretForecast): string {

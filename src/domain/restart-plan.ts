@@ -19,7 +19,7 @@ export interface KnownRevisions {
 
 export type RestartPlan =
   | { readonly action: 'none' }
-  /** The creation of the current ReplicaSet decides: read it and plan again. */
+  /** The birth of the current pod template decides: read it and plan again. */
   | { readonly action: 'read-birth' }
   /** Record what the pods know, in the workload's metadata: nothing rolls. */
   | { readonly action: 'adopt'; readonly known: Revisions }
@@ -27,6 +27,14 @@ export type RestartPlan =
   | { readonly action: 'roll'; readonly known: Revisions; readonly changed: readonly KeysOfSecret[] }
   /** To be rolled, but for keys that are gone: no new pod would start. */
   | { readonly action: 'blocked'; readonly missing: readonly KeysOfSecret[] };
+
+/** What is known of the current pod template, in milliseconds. */
+export interface TemplateAge {
+  /** When it came to be. */
+  readonly birth?: number | undefined;
+  /** It has been the same at least since then: for what changed later, its birth need not be read. */
+  readonly unchangedSince?: number | undefined;
+}
 
 /** Keys of a Secret, `*` for all. */
 export interface KeysOfSecret {
@@ -41,13 +49,9 @@ const birthWindow = 120_000;
 
 /**
  * What a workload needs for the Secrets it consumes.
- * @param birth when the current pod template came to be, in milliseconds; undefined while it has not been read
+ * @param age of its pod template
  */
-export function planRestart(
-  secrets: readonly ConsumedSecret[],
-  { adopted, rolled }: KnownRevisions,
-  birth: number | undefined,
-): RestartPlan {
+export function planRestart(secrets: readonly ConsumedSecret[], { adopted, rolled }: KnownRevisions, age: TemplateAge): RestartPlan {
   const known: Record<string, number> = {};
   const changed: KeysOfSecret[] = [];
   for (const { name, consumed, restarts } of secrets) {
@@ -62,15 +66,22 @@ export function planRestart(
     const { revision } = consumed;
     known[name] = Math.max(entry ?? 0, revision);
     if (revision === 0 || (entry !== undefined && entry >= revision)) continue;
-    if (birth === undefined) return { action: 'read-birth' };
-    const outdated = entry === undefined ? isBornInto(revision, birth) : !isBornAfter(revision, birth);
-    if (outdated) changed.push({ secret: name, keys: consumed.changedSince(Math.max(entry ?? 0, birth - birthWindow)) });
+    const outdated = isOutdated(entry, revision, age);
+    if (outdated === undefined) return { action: 'read-birth' };
+    if (outdated) changed.push({ secret: name, keys: consumed.changedSince(Math.max(entry ?? 0, (age.birth ?? 0) - birthWindow)) });
   }
   if (changed.length > 0) {
     const missing = secrets.flatMap(({ name, consumed }) => (consumed?.missing.length ? [{ secret: name, keys: consumed.missing }] : []));
     return missing.length > 0 ? { action: 'blocked', missing } : { action: 'roll', known, changed };
   }
   return sameRecord(withoutRolled(known, rolled), withoutRolled(adopted, rolled)) ? { action: 'none' } : { action: 'adopt', known };
+}
+
+/** Whether pods may lack a revision that is later than their entry; undefined when the birth of their template has to tell. */
+function isOutdated(entry: number | undefined, revision: number, { birth, unchangedSince }: TemplateAge): boolean | undefined {
+  if (entry !== undefined && unchangedSince !== undefined && unchangedSince <= revision) return true;
+  if (birth === undefined) return undefined;
+  return entry === undefined ? isBornInto(revision, birth) : !isBornAfter(revision, birth);
 }
 
 /**

@@ -8,26 +8,26 @@ import {
   type Namespace,
   type OnePasswordItem,
   onePasswordItems,
-  reduceDeployment,
   reduceNamespace,
   reduceOnePasswordItem,
   reduceSecret,
-  type Workload,
 } from './objects.ts';
-import { listObjects, runReflector } from './reflector.ts';
-import { collectionPath, deployments, namespaces, type Reduce, type ResourceType, secrets } from './resource.ts';
+import { isAbsent, listObjects, runReflector } from './reflector.ts';
+import { collectionPath, daemonSets, namespaces, type Reduce, type ResourceType, rollouts, secrets, statefulSets } from './resource.ts';
 import { createStore, type Store } from './store.ts';
+import { reduceWorkload, type Workload, workloadKey, workloadKinds, workloadType } from './workload.ts';
 
 /** Everything of the cluster that we keep in memory. */
 export interface ClusterCache {
   readonly items: Store<OnePasswordItem>;
   readonly secrets: Store<ManagedSecret>;
+  /** Of all kinds, by `workloadKey`. */
   readonly workloads: Store<Workload>;
   readonly namespaces: Store<Namespace>;
 }
 
 export function createClusterCache(): ClusterCache {
-  return { items: createStore(), secrets: createStore(), workloads: createStore(), namespaces: createStore() };
+  return { items: createStore(), secrets: createStore(), workloads: createStore<Workload>(workloadKey), namespaces: createStore() };
 }
 
 export interface ReflectOptions {
@@ -63,9 +63,10 @@ export function reflectCluster(cache: ClusterCache, options: ReflectOptions, sig
     const { promise: settled, resolve: settle } = Promise.withResolvers<void>();
     /** What has not been read, or may not be read any more. */
     const unread = new Set<ResourceType>();
-    const covers = (object: ObjectMeta): boolean => namespace === undefined || object.namespace === namespace;
 
-    forEachCollection(cache, namespace, ({ type, ...collection }) => {
+    forEachCollection(cache, namespace, ({ type, includes = () => true, ...collection }) => {
+      const covers = (object: typeof collection.store extends Store<infer T> ? T : never): boolean =>
+        (namespace === undefined || object.namespace === namespace) && includes(object);
       unread.add(type);
       const read = (): void => {
         if (!unread.delete(type) || unread.size > 0) return;
@@ -75,7 +76,7 @@ export function reflectCluster(cache: ClusterCache, options: ReflectOptions, sig
       };
       const failed = (error: KubeError, failures: number, delay: number): void => {
         onFailure(error, type, failures, delay);
-        if (error.status !== 403) return;
+        if (error.status !== 403 || collection.optional) return;
         // What may not be read is not known any more, and most likely may not be written.
         unread.add(type);
         synced.delete(namespace);
@@ -98,9 +99,20 @@ export async function readCluster(
   const reads: Promise<void>[] = [];
   forEachCollection(cache, namespace, ({ type, store, ...collection }) => {
     const read = listObjects({ client, path: collectionPath(type, namespace), ...collection }, signal);
-    reads.push(read.then(({ objects }) => objects.forEach((object) => store.put(object))));
+    const stored = read.then(({ objects }) => objects.forEach((object) => store.put(object)));
+    reads.push(collection.optional ? stored.catch(ignoreAbsence) : stored);
   });
   await Promise.all(reads);
+}
+
+/** @throws KubeError unless the collection is not there, or not for us */
+function ignoreAbsence(error: unknown): void {
+  if (!isAbsent(error)) throw error;
+}
+
+/** True for what Secrets can be synced without: its CRD need not be there, and permissions may be those of the old operator. */
+export function isOptional(type: ResourceType): boolean {
+  return type === statefulSets || type === daemonSets || type === rollouts;
 }
 
 /** One kind as we read it. */
@@ -110,6 +122,9 @@ interface Collection<T extends ObjectMeta> {
   readonly reduce: Reduce<T>;
   readonly labelSelector?: string;
   readonly metadataOnly?: boolean;
+  /** Which objects of the store are of this kind, when it holds several. */
+  readonly includes?: (object: T) => boolean;
+  readonly optional?: boolean;
 }
 
 /** Everything that is read of a namespace, or of all. */
@@ -120,7 +135,11 @@ function forEachCollection(
 ): void {
   visit({ type: onePasswordItems, store: cache.items, reduce: reduceOnePasswordItem });
   visit({ type: secrets, store: cache.secrets, reduce: reduceSecret, labelSelector: `${managedLabel}=true`, metadataOnly: true });
-  visit({ type: deployments, store: cache.workloads, reduce: reduceDeployment });
+  for (const kind of workloadKinds) {
+    const isOfKind = (workload: Workload): boolean => workload.kind === kind;
+    const type = workloadType(kind);
+    visit({ type, store: cache.workloads, reduce: reduceWorkload(kind), includes: isOfKind, optional: isOptional(type) });
+  }
   // A Role cannot grant a watch of namespaces: where they are named, their annotation is not read.
   if (namespace === undefined) visit({ type: namespaces, store: cache.namespaces, reduce: reduceNamespace, metadataOnly: true });
 }

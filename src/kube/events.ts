@@ -13,7 +13,11 @@ export interface EventSubject extends ObjectMeta {
 
 /** Tells people what happened, on the object it happened to. Best effort: nothing waits for an event, and nothing fails by one. */
 export interface EventRecorder {
-  record(subject: EventSubject, type: 'Normal' | 'Warning', reason: Reason, message: string): void;
+  /**
+   * @param about tells apart what happened more than once for the same reason
+   * @returns false when it was said a short while ago
+   */
+  record(subject: EventSubject, type: 'Normal' | 'Warning', reason: Reason, message: string, about?: string): boolean;
 }
 
 export interface EventRecorderOptions {
@@ -24,7 +28,7 @@ export interface EventRecorderOptions {
   readonly onLost?: () => void;
 }
 
-/** One object gets an event of one reason at most this often, in milliseconds. */
+/** One object gets an event of one reason, about one thing, at most this often, in milliseconds. */
 const quietTime = 600_000;
 /** Events that wait to be written; what comes on top is dropped. */
 const maxWaiting = 1_000;
@@ -55,17 +59,18 @@ export function createEventRecorder({ kube, clock, signal, onLost }: EventRecord
   }
 
   return {
-    record(subject, type, reason, message) {
+    record(subject, type, reason, message, about = '') {
       const now = clock.monotonic();
-      const key = `${subject.uid}/${reason}`;
-      if (signal.aborted || isRepeated(key, now)) return;
+      const key = `${subject.uid}/${reason}/${about}`;
+      if (signal.aborted || isRepeated(key, now)) return false;
       if (waiting.length >= maxWaiting) {
         onLost?.();
-        return;
+        return true;
       }
       last.set(key, now);
       waiting.push(eventOf(subject, type, reason, message, kube.serverTime()));
       if (writing < writers) void write();
+      return true;
     },
   };
 }

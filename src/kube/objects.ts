@@ -1,9 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
-import { annotations, fieldManager, group, kind, legacyFinalizer, plural, version } from '../api/names.ts';
-import { type OnePasswordItemStatus, type SecretRecord, secretRecordSchema } from '../api/onepassword-item.ts';
+import { annotations, fieldManager, group, kind, plural, version } from '../api/names.ts';
+import type { OnePasswordItemStatus } from '../api/onepassword-item.ts';
 import type { ObjectMeta, OwnerReference } from '../domain/object.ts';
-import { type ConsumedKeys, consumedKeys, type PodSpec } from '../domain/consumed-keys.ts';
-import { pick, reduceMeta, type ResourceType, type WireMeta, type WireObject } from './resource.ts';
+import { legacyFinalizers, reduceMeta, type ResourceType, type WireMeta, type WireObject } from './resource.ts';
 
 /** The kinds we watch, each with the little of it that stays in memory. */
 
@@ -43,10 +42,6 @@ export function reduceOnePasswordItem(object: WireObject): OnePasswordItem {
   };
 }
 
-function legacyFinalizers({ finalizers = [] }: WireMeta): readonly string[] | undefined {
-  return finalizers.includes(legacyFinalizer) ? finalizers : undefined;
-}
-
 /** True when nothing but the status differs between two states of a resource. */
 export function isStatusAlone(before: OnePasswordItem, after: OnePasswordItem): boolean {
   const { status, resourceVersion } = before;
@@ -62,9 +57,6 @@ export function ownerReference({ name, uid }: OnePasswordItem): OwnerReference {
 export function eventSubject(resource: OnePasswordItem): OnePasswordItem & { readonly apiVersion: string; readonly kind: string } {
   return { ...resource, apiVersion: `${group}/${version}`, kind };
 }
-
-/** How owner references and events name a Deployment. */
-export const deploymentKind = { apiVersion: 'apps/v1', kind: 'Deployment' } as const;
 
 /** A Secret of ours, without its values: they are never watched. */
 export interface ManagedSecret extends ObjectMeta {
@@ -116,96 +108,6 @@ function countKeys(fields: Readonly<Record<string, object>> | undefined): number
   return keys.filter((field) => field.startsWith('f:')).length;
 }
 
-export interface LabelSelector {
-  readonly matchLabels?: Readonly<Record<string, string>>;
-  readonly matchExpressions?: readonly { readonly key: string; readonly operator: string; readonly values?: readonly string[] }[];
-}
-
-/** What a Deployment's annotations ask for. */
-export interface AnnotatedClaim {
-  /** `item-path`: which item. */
-  readonly itemPath: string | undefined;
-  /** `item-name`: the name of the Secret. */
-  readonly secretName: string | undefined;
-  readonly autoRestart: string | undefined;
-  /** What the Secret holds; empty when it is not recorded, or not in a form that can be read. */
-  readonly record: Partial<SecretRecord>;
-}
-
-/** A Deployment: which Secrets its pods consume, and what they are known to have. */
-export interface Workload extends ObjectMeta {
-  readonly annotations: Readonly<Record<string, string>>;
-  readonly templateAnnotations: Readonly<Record<string, string>>;
-  /** The Secrets that its pods consume, by name. */
-  readonly secrets: ReadonlyMap<string, ConsumedKeys>;
-  readonly selector: LabelSelector;
-  readonly paused: boolean;
-  readonly deleting: boolean;
-  /** The Deployment controller has seen the current template, so its ReplicaSet exists. */
-  readonly observed: boolean;
-  /** Undefined when no annotation asks for a Secret. */
-  readonly claim: AnnotatedClaim | undefined;
-  /** All finalizers, when the old operator's is among them. */
-  readonly legacyFinalizers: readonly string[] | undefined;
-}
-
-const workloadAnnotations = [annotations.autoRestart, annotations.knownRevisions];
-
-/** From the Deployment's own annotations, or when none of them asks for a Secret, from its pod template's. */
-function reduceClaim(own: Annotations = {}, template: Annotations = {}): AnnotatedClaim | undefined {
-  const asks = (notes: Annotations): boolean => notes[annotations.itemPath] !== undefined || notes[annotations.itemName] !== undefined;
-  const source = asks(own) ? own : template;
-  if (!asks(source)) return undefined;
-  return {
-    itemPath: source[annotations.itemPath],
-    secretName: source[annotations.itemName],
-    autoRestart: own[annotations.autoRestart] ?? template[annotations.autoRestart],
-    record: parseRecord(own[annotations.secret]),
-  };
-}
-
-function parseRecord(annotation: string | undefined): Partial<SecretRecord> {
-  if (annotation === undefined) return {};
-  try {
-    return secretRecordSchema.parse(JSON.parse(annotation));
-  } catch {
-    return {};
-  }
-}
-
-type Annotations = Readonly<Record<string, string>>;
-
-export function reduceDeployment(object: WireObject): Workload {
-  const { metadata, spec, status } = object as WireObject & {
-    readonly spec: {
-      readonly selector?: LabelSelector;
-      readonly paused?: boolean;
-      readonly template?: { readonly metadata?: Partial<WireMeta>; readonly spec?: PodSpec };
-    };
-    readonly status?: { readonly observedGeneration?: number };
-  };
-  const claim = reduceClaim(metadata.annotations, spec.template?.metadata?.annotations);
-  const consumed = consumedKeys(spec.template?.spec ?? {});
-  return {
-    ...reduceMeta(metadata),
-    annotations: pick(metadata.annotations, workloadAnnotations),
-    templateAnnotations: pick(spec.template?.metadata?.annotations, [annotations.knownRevisions]),
-    secrets: claim?.secretName === undefined ? consumed : withWhole(consumed, claim.secretName),
-    selector: spec.selector ?? {},
-    paused: spec.paused ?? false,
-    deleting: metadata.deletionTimestamp !== undefined,
-    observed: (status?.observedGeneration ?? 0) >= (metadata.generation ?? 0),
-    claim,
-    legacyFinalizers: legacyFinalizers(metadata),
-  };
-}
-
-/** Who asks for a Secret is rolled by any of it, however its pods come by the values. */
-function withWhole(consumed: ReadonlyMap<string, ConsumedKeys>, secret: string): ReadonlyMap<string, ConsumedKeys> {
-  const { required = [], optional = [] } = consumed.get(secret) ?? {};
-  return new Map([...consumed, [secret, { whole: true, required, optional }]]);
-}
-
 /** A namespace, for its say in restarts. */
 export interface Namespace extends ObjectMeta {
   readonly autoRestart: string | undefined;
@@ -213,20 +115,4 @@ export interface Namespace extends ObjectMeta {
 
 export function reduceNamespace({ metadata }: WireObject): Namespace {
   return { ...reduceMeta(metadata), autoRestart: metadata.annotations?.[annotations.autoRestart] };
-}
-
-/** A selector in the form of a query parameter. */
-export function formatSelector({ matchLabels = {}, matchExpressions = [] }: LabelSelector): string {
-  const labels = Object.entries(matchLabels).map(([key, value]) => `${key}=${value}`);
-  const expressions = matchExpressions.map(({ key, operator, values = [] }) => {
-    switch (operator) {
-      case 'Exists':
-        return key;
-      case 'DoesNotExist':
-        return `!${key}`;
-      default:
-        return `${key} ${operator === 'In' ? 'in' : 'notin'} (${values.join(',')})`;
-    }
-  });
-  return [...labels, ...expressions].join(',');
 }

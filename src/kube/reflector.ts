@@ -19,6 +19,8 @@ export interface ReflectorOptions<T extends ObjectMeta> {
   readonly store: Store<T>;
   /** Which objects of the store this reflector speaks for. */
   readonly covers: (object: T) => boolean;
+  /** The collection may be unknown to the cluster, or forbidden: then it is empty, and looked for again after a while. */
+  readonly optional?: boolean;
   /** Called after the first complete list, and after the first that follows a 403. */
   readonly onSynced: () => void;
   /** A list or watch failed, for the `failures`th time in a row; it is tried again after `delay` milliseconds. */
@@ -26,6 +28,8 @@ export interface ReflectorOptions<T extends ObjectMeta> {
 }
 
 const pageSize = '500';
+/** How soon an optional collection that is not there is looked for again, in milliseconds. */
+const absencePause = 30_000;
 const backoff = { base: 200, max: 5_000 };
 /**
  * A watch that for so long, in milliseconds, brought nothing, not even a bookmark, may wait for versions that will not come: etcd was restored
@@ -72,6 +76,17 @@ export async function runReflector<T extends ObjectMeta>(options: ReflectorOptio
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof KubeError)) throw error;
+      if (options.optional && isAbsent(error)) {
+        if (listed) options.store.replace([], undefined, options.covers);
+        listed = false;
+        position = undefined;
+        failures = 0;
+        if (!synced) options.onSynced();
+        synced = true;
+        onFailure(error, 1, absencePause);
+        await pause(clock, absencePause, signal);
+        continue;
+      }
       if (error.status === 410 || error.status === 403) listed = false;
       if (error.status === 403) synced = false;
       failures = start !== undefined && clock.monotonic() - start >= shortestWatch ? 1 : failures + 1;
@@ -81,6 +96,11 @@ export async function runReflector<T extends ObjectMeta>(options: ReflectorOptio
     }
     if (start !== undefined && !heard && clock.monotonic() - start >= silentWatch) listed = false;
   }
+}
+
+/** True for a collection that is not there, or not for us. */
+export function isAbsent(error: unknown): boolean {
+  return error instanceof KubeError && (error.status === 404 || error.status === 403);
 }
 
 /** What a list needs to know. */

@@ -1,3 +1,4 @@
+import { legacyFinalizer } from '../api/names.ts';
 import type { ObjectMeta, OwnerReference } from '../domain/object.ts';
 
 /** A kind of object and where the API server serves it. */
@@ -11,6 +12,10 @@ export const secrets: ResourceType = { root: '/api/v1', plural: 'secrets' };
 export const events: ResourceType = { root: '/api/v1', plural: 'events' };
 export const namespaces: ResourceType = { root: '/api/v1', plural: 'namespaces' };
 export const deployments: ResourceType = { root: '/apis/apps/v1', plural: 'deployments' };
+export const statefulSets: ResourceType = { root: '/apis/apps/v1', plural: 'statefulsets' };
+export const daemonSets: ResourceType = { root: '/apis/apps/v1', plural: 'daemonsets' };
+export const rollouts: ResourceType = { root: '/apis/argoproj.io/v1alpha1', plural: 'rollouts' };
+export const controllerRevisions: ResourceType = { root: '/apis/apps/v1', plural: 'controllerrevisions' };
 export const replicaSets: ResourceType = { root: '/apis/apps/v1', plural: 'replicasets' };
 
 /** The path of all objects of a type, in one namespace or in all. */
@@ -54,6 +59,11 @@ export type Reduce<T extends ObjectMeta> = (object: WireObject) => T;
 
 export function reduceMeta({ name, namespace = '', uid, resourceVersion }: WireMeta): ObjectMeta {
   return { name, namespace, uid, resourceVersion };
+}
+
+/** All finalizers, when the old operator's is among them: then they must be written back without it. */
+export function legacyFinalizers({ finalizers = [] }: WireMeta): readonly string[] | undefined {
+  return finalizers.includes(legacyFinalizer) ? finalizers : undefined;
 }
 
 /** Only the entries of `record` whose key is in `keys`: the rest is not kept in memory. */

@@ -1,6 +1,6 @@
 import { objectKey, type ObjectMeta } from '../domain/object.ts';
 
-/** The objects of one kind as the cluster last told them, by `namespace/name`. */
+/** The objects of one kind, or of several, as the cluster last told them, by key. */
 export interface Store<T extends ObjectMeta> {
   get(key: string): T | undefined;
   values(): Iterable<T>;
@@ -24,7 +24,8 @@ export type Listener<T> = (key: string, before: T | undefined, after: T | undefi
 /** Deletions that are remembered: many more than there can be writes under way. */
 const maxDeletions = 1_000;
 
-export function createStore<T extends ObjectMeta>(): Store<T> {
+/** @param keyOf `namespace/name`, unless objects of several kinds share the store */
+export function createStore<T extends ObjectMeta>(keyOf: (object: T) => string = objectKey): Store<T> {
   const objects = new Map<string, T>();
   /** The last deletions, by key: a late answer to a write of ours must not bring the object back. */
   const deletions = new Map<string, string>();
@@ -38,7 +39,7 @@ export function createStore<T extends ObjectMeta>(): Store<T> {
   }
 
   function put(object: T): void {
-    const key = objectKey(object);
+    const key = keyOf(object);
     const known = objects.get(key)?.resourceVersion ?? deletions.get(key);
     if (known === undefined || isNewer(object.resourceVersion, known)) set(key, object);
   }
@@ -61,12 +62,12 @@ export function createStore<T extends ObjectMeta>(): Store<T> {
     },
     put,
     remove(object) {
-      const key = objectKey(object);
+      const key = keyOf(object);
       const known = objects.get(key);
       if (known !== undefined && !isNewer(known.resourceVersion, object.resourceVersion)) drop(key, object.resourceVersion);
     },
     replace(list, resourceVersion, covers) {
-      const listed = new Set(list.map(objectKey));
+      const listed = new Set(list.map(keyOf));
       for (const [key, object] of objects) {
         if (!covers(object) || listed.has(key)) continue;
         if (resourceVersion === undefined) set(key, undefined);
@@ -77,7 +78,7 @@ export function createStore<T extends ObjectMeta>(): Store<T> {
         return;
       }
       deletions.clear();
-      for (const object of list) set(objectKey(object), object);
+      for (const object of list) set(keyOf(object), object);
     },
     onChange(listener) {
       listeners.push(listener);

@@ -6,6 +6,8 @@ export interface Metrics {
   readonly kubeRequest: (method: string, status: number) => void;
   readonly connectRequest: (route: string, status: number) => void;
   readonly restarted: () => void;
+  /** Asked at each scrape how many workloads wait for their restart, and how many seconds the first of them has waited. */
+  readonly watchRestarts: (waiting: () => { readonly count: number; readonly age: number }) => void;
   /** In the text format of Prometheus. */
   readonly render: () => Promise<{ readonly contentType: string; readonly body: string }>;
 }
@@ -42,6 +44,27 @@ export function createMetrics(version: string): Metrics {
     kubeRequest: (method, status) => kubeRequests.inc({ method, code: code(status) }),
     connectRequest: (route, status) => connectRequests.inc({ route, code: code(status) }),
     restarted: () => restarts.inc(),
+    watchRestarts(waiting) {
+      for (const { name, help, value } of [
+        { name: 'keyturn_restarts_waiting', help: 'Number of workloads that wait for their restart', value: () => waiting().count },
+        {
+          name: 'keyturn_restarts_waiting_oldest_seconds',
+          help: 'How long the first of the workloads that wait for their restart has waited; 0 when none does',
+          value: () => waiting().age,
+        },
+      ]) {
+        registry.registerMetric(
+          new Gauge({
+            name,
+            help,
+            registers: [],
+            collect() {
+              this.set(value());
+            },
+          }),
+        );
+      }
+    },
     render: async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
   };
 }

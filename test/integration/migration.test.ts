@@ -4,7 +4,7 @@ import type { ControlPlane } from '../../dev/control-plane/start.ts';
 import { type ConnectServer, startConnectServer } from '../../dev/connect-server/server.ts';
 import { annotations, legacyFinalizer, managedLabel } from '../../src/api/names.ts';
 import { KubeError } from '../../src/kube/client.ts';
-import { deploymentKind, onePasswordItems } from '../../src/kube/objects.ts';
+import { onePasswordItems } from '../../src/kube/objects.ts';
 import {
   collectionPath,
   deployments,
@@ -454,7 +454,7 @@ function createOldOperator({ kube, name: of }: TestNamespace): OldOperator {
     const secretName = notes?.[annotations.itemName];
     if (secretName === undefined) return;
     await withFinalizer(path);
-    await writeSecret(secretName, { ...deploymentKind, name, uid }, undefined, notes?.[annotations.autoRestart]);
+    await writeSecret(secretName, { apiVersion: 'apps/v1', kind: 'Deployment', name, uid }, undefined, notes?.[annotations.autoRestart]);
   }
 
   return {

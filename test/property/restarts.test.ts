@@ -63,12 +63,12 @@ describe('a restart plan', () => {
   it('is carried out once: nothing is left to do, but to forget what was opted out of', () => {
     fc.assert(
       fc.property(secrets, known, moment, (consumed, before, birth) => {
-        const after = apply(planRestart(consumed, before, birth), before);
-        const second = planRestart(consumed, after, undefined);
+        const after = apply(planRestart(consumed, before, { birth }), before);
+        const second = planRestart(consumed, after, {});
         expect(['none', 'adopt']).toContain(second.action);
         const forgets = Object.keys(before.adopted).some((adopted) => consumed.every((one) => one.name !== adopted));
         expect(second.action === 'none' || forgets).toBe(true);
-        expect(planRestart(consumed, apply(second, after), undefined)).toEqual({ action: 'none' });
+        expect(planRestart(consumed, apply(second, after), {})).toEqual({ action: 'none' });
       }),
       { numRuns: 500 },
     );
@@ -77,7 +77,7 @@ describe('a restart plan', () => {
   it('rolls only for a revision that is newer than the entry, and never forgets one', () => {
     fc.assert(
       fc.property(secrets, known, moment, (consumed, before, birth) => {
-        const plan = planRestart(consumed, before, birth);
+        const plan = planRestart(consumed, before, { birth });
         const changed = plan.action === 'roll' ? plan.changed.map((part) => part.secret) : [];
         expect(plan.action !== 'roll' || changed.length > 0).toBe(true);
         for (const of of changed) expect(consumed.find((one) => one.name === of)?.revision).toBeGreaterThan(entryOf(before, of));
@@ -93,7 +93,7 @@ describe('a restart plan', () => {
         const ready = consumed.reduce((known_, { name: of, revision }) => apply(planAdoption(of, revision, known_, birth), known_), before);
         const top = Math.max(0, ...consumed.map(({ revision, name: of }) => Math.max(revision, entryOf(ready, of))));
         const rotated = consumed.map(({ name: of }) => consuming(of, top + later));
-        const plan = planRestart(rotated, ready, Math.min(birth, top + later));
+        const plan = planRestart(rotated, ready, { birth: Math.min(birth, top + later) });
         const changed = consumed.map((one) => ({ secret: one.name, keys: ['password'] }));
         expect(plan).toMatchObject(consumed.length === 0 ? {} : { action: 'roll', changed });
       }),

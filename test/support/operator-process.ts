@@ -42,7 +42,12 @@ const stringLimit = 2 ** 24;
 /** The operator in a process of its own, logging all it can; resolves once it reconciles. */
 export async function startOperatorProcess({ kubeconfig, connect, token, namespaces }: OperatorProcessOptions): Promise<OperatorProcess> {
   const [port = 0] = await freePorts(1);
-  const flags = ['--health-probe-bind-address=0', `--metrics-bind-address=127.0.0.1:${port}`, '--zap-log-level=debug'];
+  const flags = [
+    '--health-probe-bind-address=0',
+    `--metrics-bind-address=127.0.0.1:${port}`,
+    '--zap-log-level=debug',
+    '--restart-debounce=300ms',
+  ];
   const child = fork(new URL('operator-program.ts', import.meta.url), flags, {
     execArgv: ['--expose-gc', `--heap-snapshot-string-limit=${stringLimit}`],
     env: {

@@ -85,7 +85,7 @@ await runOperator(
     credentials: credentialsFrom(process.env['KUBECONFIG']),
     log: createLog(config.logLevel),
     onReady: () => say({ ready: true }),
-    times: { settleTime: 0, debounce: 300 },
+    times: { settleTime: 0 },
   },
   stop.signal,
 );

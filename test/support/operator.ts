@@ -20,6 +20,8 @@ export interface TestOperatorOptions {
   readonly log?: Log;
 }
 
+const testFlags = ['--health-probe-bind-address=0', '--metrics-bind-address=0', '--zap-log-level=error', '--restart-debounce=300ms'];
+
 /** The operator in this process, as `main.ts` would run it; resolves once it reconciles. */
 export async function startOperator(options: TestOperatorOptions): Promise<TestOperator> {
   const config = readConfig(
@@ -30,11 +32,11 @@ export async function startOperator(options: TestOperatorOptions): Promise<TestO
       POLLING_INTERVAL: '1',
       ...options.environment,
     },
-    ['--health-probe-bind-address=0', '--metrics-bind-address=0', '--zap-log-level=error', ...(options.flags ?? [])],
+    [...testFlags, ...(options.flags ?? [])],
   );
   const stop = new AbortController();
   const { promise: ready, resolve: onReady } = Promise.withResolvers<void>();
-  const times = { settleTime: 0, debounce: 300, ...options.times };
+  const times = { settleTime: 0, ...options.times };
   const ended = runOperator(
     { config, credentials: credentialsFrom(options.kubeconfig), log: options.log ?? createLog('error'), onReady, times },
     stop.signal,

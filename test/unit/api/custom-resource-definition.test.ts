@@ -88,7 +88,7 @@ describe('the definition of OnePasswordItem', () => {
 
   it('accepts what the old definition did: nothing is required of a resource, and of a condition only type and status', () => {
     const required = everySchema(schema).flatMap(([path, part]) => (part.required ?? []).map((name) => `${path}.${name}`));
-    expect(required.filter((path) => !/^object\.status\.(item|secret)\./.test(path))).toEqual([
+    expect(required.filter((path) => !/^object\.status\.(item|secret|consumers)\./.test(path))).toEqual([
       'object.status.conditions.[].type',
       'object.status.conditions.[].status',
     ]);

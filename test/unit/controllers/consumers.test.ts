@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { createConsumers } from '../../../src/controllers/consumers.ts';
-import type { ManagedSecret, Namespace, Workload } from '../../../src/kube/objects.ts';
+import type { ManagedSecret, Namespace } from '../../../src/kube/objects.ts';
 import { createStore } from '../../../src/kube/store.ts';
+import { reduceWorkload, type Workload, workloadKey } from '../../../src/kube/workload.ts';
 
 const autoRestart = 'operator.1password.io/auto-restart';
 let resourceVersion = 0;
@@ -13,16 +14,9 @@ const workload = (
   annotations: Readonly<Record<string, string>> = {},
   namespace = 'ns',
 ): Workload => ({
-  ...meta(name, namespace),
+  ...reduceWorkload('Deployment')({ metadata: meta(name, namespace) }),
   annotations,
-  templateAnnotations: {},
   secrets: new Map(secrets.map((name_) => [name_, { whole: true, required: [], optional: [] }])),
-  selector: {},
-  paused: false,
-  deleting: false,
-  observed: true,
-  claim: undefined,
-  legacyFinalizers: undefined,
 });
 
 const secret = (name: string, annotations: Readonly<Record<string, string>> = {}): ManagedSecret => ({
@@ -35,7 +29,11 @@ const secret = (name: string, annotations: Readonly<Record<string, string>> = {}
 });
 
 function setUp(fallback = false) {
-  const stores = { workloads: createStore<Workload>(), secrets: createStore<ManagedSecret>(), namespaces: createStore<Namespace>() };
+  const stores = {
+    workloads: createStore<Workload>(workloadKey),
+    secrets: createStore<ManagedSecret>(),
+    namespaces: createStore<Namespace>(),
+  };
   const consumers = createConsumers({ ...stores, autoRestart: fallback });
   return { ...stores, consumers, namesOf: (key: string) => consumers.of(key).map(({ name }) => name) };
 }
@@ -78,6 +76,6 @@ describe('the Secrets that restart a workload', () => {
     const { namespaces, consumers } = setUp(ofOperator);
     namespaces.put({ ...meta('ns', ''), autoRestart: ofNamespace });
     namespaces.put({ ...meta('other', ''), autoRestart: String(!expected) });
-    expect(consumers.isOptedIn(secret('db', ofSecret), workload('a', ['db'], ofWorkload))).toBe(expected);
+    expect(consumers.optIn(secret('db', ofSecret), workload('a', ['db'], ofWorkload)).restarts).toBe(expected);
   });
 });

@@ -61,7 +61,7 @@ async function setUp(labels: Readonly<Record<string, string>> = {}, isNew = fals
     kube,
     clock,
     source,
-    sync: createSecretSync({ secrets, kube, source, adoptConsumers, holderOf: () => undefined, patience: 600_000 }),
+    sync: createSecretSync({ secrets, kube, source, adoptConsumers, latestKnown: () => 0, holderOf: () => undefined, patience: 600_000 }),
     statuses: createItemStatuses({ items, kube, onOutdated: () => steps.push('outdated'), onTransition: () => {} }),
     contention: createContention(clock),
     enableAnnotations: false,

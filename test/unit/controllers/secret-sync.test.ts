@@ -77,7 +77,15 @@ async function setUp(password = 'five') {
   const secrets = createStore<ManagedSecret>();
   const index = createVaultIndex({ client, clock, onChange: () => {}, fullListingInterval: minute, settleTime: 0 });
   const source = createItemSource({ connect: client, index, settings: { allowEmptyValues: false } });
-  const sync = createSecretSync({ secrets, kube, source, adoptConsumers: async () => {}, holderOf: () => undefined, patience });
+  const sync = createSecretSync({
+    secrets,
+    kube,
+    source,
+    adoptConsumers: async () => {},
+    latestKnown: () => 0,
+    holderOf: () => undefined,
+    patience,
+  });
   let record: Partial<SecretRecord> = {};
 
   /** One attempt, with what the last one left in the record. */

@@ -1,9 +1,13 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createConsumers } from '../../../src/controllers/consumers.ts';
 import { createWorkloadReconciler, isConflict } from '../../../src/controllers/workload-reconciler.ts';
+import { createOwners } from '../../../src/controllers/owners.ts';
+import type { RestartNews } from '../../../src/controllers/restart-news.ts';
+import { createRollouts } from '../../../src/controllers/rollouts.ts';
 import { createKubeClient, type KubeError } from '../../../src/kube/client.ts';
-import { type ManagedSecret, type Namespace, reduceDeployment, type Workload } from '../../../src/kube/objects.ts';
+import type { ManagedSecret, Namespace, OnePasswordItem } from '../../../src/kube/objects.ts';
 import { createStore } from '../../../src/kube/store.ts';
+import { reduceWorkload, type Workload, workloadKey } from '../../../src/kube/workload.ts';
 import { done, type Outcome, requeue } from '../../../src/runtime/controller.ts';
 import { createFakeClock } from '../../support/fake-clock.ts';
 import { clientOptions, type Exchange, startApiServer } from '../kube/api-server.ts';
@@ -23,12 +27,38 @@ interface Given {
   readonly rolled?: number;
   readonly paused?: boolean;
   readonly observed?: boolean;
+  readonly reportOnly?: boolean;
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+/** Writes down who is told what: the names of the calls, and of the Secrets that restarted. */
+function newsTo(told: string[], restarted: string[]): RestartNews {
+  const call = (name: string) => () => void told.push(name);
+  return {
+    restarted: (_, { changed }) => void restarted.push(...changed.map(({ secret }) => secret)),
+    wouldRestart: call('wouldRestart'),
+    skipped: call('skipped'),
+    queued: (_, __, wait) => void told.push(`queued ${wait}`),
+    held: call('held'),
+    reverted: call('reverted'),
+    refused: call('refused'),
+    blocked: call('blocked'),
+    adoptionRefused: call('adoptionRefused'),
+    invalid: (_, message) => void told.push(message),
+  };
 }
 
 const entry = (revision: number | undefined) => (revision === undefined ? {} : { [knownRevisions]: JSON.stringify({ db: revision }) });
 
-function deployment({ adopted, rolled, paused = false, observed = true }: Given) {
-  const metadata = { namespace: 'ns', name: 'shop', uid: 'shop', resourceVersion: '7', generation: 2, annotations: entry(adopted) };
+function deployment({ adopted, rolled, paused = false, observed = true, annotations = {} }: Given) {
+  const metadata = {
+    namespace: 'ns',
+    name: 'shop',
+    uid: 'shop',
+    resourceVersion: '7',
+    generation: 2,
+    annotations: { ...entry(adopted), ...annotations },
+  };
   const containers = [{ envFrom: [{ secretRef: { name: 'db' } }] }];
   const template = { metadata: { annotations: entry(rolled) }, spec: { containers } };
   return {
@@ -51,10 +81,33 @@ async function setUp(given: Given) {
   const clock = createFakeClock(now);
   const kube = createKubeClient(clientOptions(api, clock));
   onTestFinished(() => kube.close());
-  const stores = { workloads: createStore<Workload>(), secrets: createStore<ManagedSecret>(), namespaces: createStore<Namespace>() };
+  const stores = {
+    items: createStore<OnePasswordItem>(),
+    workloads: createStore<Workload>(workloadKey),
+    secrets: createStore<ManagedSecret>(),
+    namespaces: createStore<Namespace>(),
+  };
   const consumers = createConsumers({ ...stores, autoRestart: true });
   const restarted: string[] = [];
-  const refused: number[] = [];
+  const told: string[] = [];
+  const reconcilerOptions = {
+    ...stores,
+    consumers,
+    owners: createOwners(stores),
+    rollouts: createRollouts({
+      clock,
+      budget: { inAll: 0, perNamespace: 0 },
+      onTurn: () => {},
+      onHeld: () => {},
+      onEnd: () => {},
+    }),
+    kube,
+    clock,
+    news: newsTo(told, restarted),
+    debounce: 2_000,
+    reportOnly: given.reportOnly ?? false,
+    onWaiting: () => {},
+  };
   const secret: ManagedSecret = {
     namespace: 'ns',
     name: 'db',
@@ -66,27 +119,19 @@ async function setUp(given: Given) {
     dataWriters: undefined,
     writtenByUs: false,
   };
-  stores.workloads.put(reduceDeployment(deployment(given)));
+  const reconciler = createWorkloadReconciler(reconcilerOptions);
+  stores.workloads.put(reduceWorkload('Deployment')(deployment(given)));
   stores.secrets.put(secret);
-  const reconciler = createWorkloadReconciler({
-    ...stores,
-    consumers,
-    kube,
-    debounce: 2_000,
-    onRestart: (_, changed) => restarted.push(...changed.map(({ secret: changedSecret }) => changedSecret)),
-    onBlocked: () => restarted.push('blocked'),
-    onAdoptionRefused: (_, { status }) => void refused.push(status),
-  });
   return {
     ...reconciler,
     api,
     restarted,
-    refused,
+    told,
     secret,
     workloads: stores.workloads,
     /** Reconciles while `answers` answer the requests, in order; gives the outcome and the requests. */
     run: async (...answers: readonly object[]): Promise<{ readonly outcome: Outcome; readonly requests: readonly Exchange[] }> => {
-      const outcome = reconciler.reconcile('ns/shop', signal);
+      const outcome = reconciler.reconcile('ns/Deployment/shop', signal);
       const requests: Exchange[] = [];
       for (const body of answers) {
         const exchange = await api.next();
@@ -162,26 +207,26 @@ describe('a Deployment that consumes a Secret', () => {
 
   it('does not wait for a revision that a wrong clock put far ahead', async () => {
     const { run, restarted } = await setUp({ adopted: 1, revision: now + 60 * minute });
-    await run(birth(rotation), written);
+    await run(written);
     expect(restarted).toEqual(['db']);
   });
 
   it('waits for its resume when it is paused', async () => {
-    const { run, restarted } = await setUp({ adopted: 1, paused: true });
+    const { run, restarted, told } = await setUp({ adopted: 1, paused: true });
     expect((await run(birth(rotation - minute))).outcome).toEqual(done);
-    expect(restarted).toEqual([]);
+    expect([restarted, told]).toEqual([[], ['queued until it is resumed']]);
   });
 
   it('that changed meanwhile is planned anew: the conflict is known as one', async () => {
     const { reconcile, api } = await setUp({ revision: 0 });
-    const failed = reconcile('ns/shop', signal).catch((error: unknown) => error);
+    const failed = reconcile('ns/Deployment/shop', signal).catch((error: unknown) => error);
     (await api.next()).answer(409, { reason: 'Conflict' });
     expect(isConflict(await failed)).toBe(true);
   });
 
   it('that is gone needs nothing', async () => {
     const { reconcile } = await setUp({});
-    expect(await reconcile('ns/other', signal)).toEqual(done);
+    expect(await reconcile('ns/Deployment/other', signal)).toEqual(done);
   });
 });
 
@@ -206,19 +251,37 @@ describe('before the data of a Secret change', () => {
     expect(JSON.parse(body)).toHaveProperty(['metadata', 'annotations', knownRevisions], JSON.stringify({ db: rotation - 1 }));
   });
 
-  it.each([
-    ['that admission refuses holds nothing up, and is told of', 403, undefined, [403]],
-    ['that changed at that moment does', 409, 409, []],
-  ])('a consumer %s', async (_, status, failure, told) => {
-    const { adoptConsumers, secret, api, refused } = await setUp({ revision: 0 });
-    const adopted = adoptConsumers(secret, signal).then(
-      () => undefined,
-      (error: KubeError) => error.status,
-    );
-    const { answer } = await api.next();
-    answer(status, { reason: 'Refused' });
-    expect(await adopted).toBe(failure);
-    expect(refused).toEqual(told);
+  it('a consumer that admission refuses holds nothing up, and is told of', async () => {
+    const { adoptConsumers, secret, api, told } = await setUp({ revision: 0 });
+    const adopted = adoptConsumers(secret, signal);
+    (await api.next()).answer(403, { reason: 'Forbidden' });
+    await adopted;
+    expect(told).toEqual(['adoptionRefused']);
+  });
+
+  it('a consumer that changed at that moment is read again, and given its entry', async () => {
+    const { adoptConsumers, secret, api } = await setUp({ revision: 0 });
+    const adopted = adoptConsumers(secret, signal);
+    (await api.next()).answer(409, { reason: 'Conflict' });
+    const read = await api.next();
+    read.answer(200, { ...written, metadata: { ...written.metadata, resourceVersion: '8' } });
+    const { body, answer } = await api.next();
+    answer(200, written);
+    await adopted;
+    expect([read.method, JSON.parse(body)]).toEqual([
+      'GET',
+      { metadata: { resourceVersion: '8', annotations: { [knownRevisions]: '{"db":0}' } } },
+    ]);
+  });
+
+  it('a consumer that changes whenever it is read is left to the next attempt', async () => {
+    const { adoptConsumers, secret, api } = await setUp({ revision: 0 });
+    const failed = adoptConsumers(secret, signal).catch((error: unknown) => error);
+    for (let attempt = 1; attempt <= 5; attempt += 1) {
+      (await api.next()).answer(409, { reason: 'Conflict' });
+      if (attempt < 5) (await api.next()).answer(200, written);
+    }
+    expect((await failed) as KubeError).toMatchObject({ status: 409 });
   });
 
   it('a consumer that has one is left alone', async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { isOptedIn, parseAutoRestart } from '../../../src/domain/auto-restart.ts';
+import { optIn, parseAutoRestart } from '../../../src/domain/auto-restart.ts';
 
 describe('an auto-restart annotation', () => {
   it.each([
@@ -20,6 +20,12 @@ describe('whether a pair of Secret and workload is opted in', () => {
     ['is what the namespace says before the operator', [undefined, undefined, 'true'], false, true],
     ['is no for a value that is no boolean, whatever comes after it', ['maybe', 'true', 'true'], true, false],
   ])('%s', (_, annotations, fallback, expected) => {
-    expect(isOptedIn(annotations, fallback)).toBe(expected);
+    expect(optIn(annotations, fallback).restarts).toBe(expected);
+  });
+
+  it('names the annotation that decided, and says when that cannot be read', () => {
+    expect(optIn([undefined, 'maybe', 'true'], true)).toEqual({ restarts: false, by: 1, invalid: true });
+    expect(optIn(['f', 'maybe'], true)).toEqual({ restarts: false, by: 0, invalid: false });
+    expect(optIn([undefined], true)).toEqual({ restarts: true, by: undefined, invalid: false });
   });
 });

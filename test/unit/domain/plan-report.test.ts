@@ -13,7 +13,7 @@ const refuse = (reason: Extract<SecretForecast, { action: 'refuse' }>['reason'])
   reason,
   message: 'see there',
 });
-const restart = { namespace: 'shop', name: 'web', secrets: ['db'], paused: false };
+const restart = { kind: 'Deployment', namespace: 'shop', name: 'web', secrets: ['db'], paused: false };
 const lastLine = (report: PlanReport): string | undefined => formatPlan(report).trimEnd().split('\n').at(-1);
 
 describe('the plan in print', () => {

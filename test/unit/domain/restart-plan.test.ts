@@ -90,12 +90,12 @@ describe('a workload that consumes a Secret', () => {
     { name: 'takes the larger entry: the rolled', revision: 7, known: { adopted: { db: 3 }, rolled: { db: 7 } }, plan: { action: 'none' } },
   ])('$name', ({ revision, known, birth, plan }) => {
     const when = birth === undefined ? undefined : rotation + birth;
-    expect(planRestart(db(revision), { ...nothing, ...known }, when)).toEqual(plan);
+    expect(planRestart(db(revision), { ...nothing, ...known }, { birth: when })).toEqual(plan);
   });
 
   it('rolls once for several Secrets, names those that changed, and then knows all of them', () => {
     const secrets = [...db(rotation), consumed('tls', rotation + 1), consumed('quiet', 0)];
-    expect(planRestart(secrets, { ...nothing, adopted: { db: 0, tls: 0 } }, rotation - 1)).toEqual({
+    expect(planRestart(secrets, { ...nothing, adopted: { db: 0, tls: 0 } }, { birth: rotation - 1 })).toEqual({
       action: 'roll',
       known: { db: rotation, tls: rotation + 1, quiet: 0 },
       changed: [
@@ -116,49 +116,49 @@ describe('a workload that consumes a Secret', () => {
     ['rolls when a removed key came back', { a: rotation }, { required: ['a'] }, 'roll'],
   ])('%s', (_, revisions, keys, action) => {
     const secret = { name: 'db', consumed: consumedRevision(revisions, { ...whole, whole: false, ...keys }), restarts: true };
-    expect(planRestart([secret], { ...nothing, adopted: { db: 6 } }, rotation - 3_600 * second).action).toBe(action);
+    expect(planRestart([secret], { ...nothing, adopted: { db: 6 } }, { birth: rotation - 3_600 * second }).action).toBe(action);
   });
 
   it('names the keys that are gone', () => {
     const secret = { name: 'db', consumed: consumedRevision({ a: -rotation }, { ...whole, required: ['a', 'b'] }), restarts: true };
-    expect(planRestart([secret], { ...nothing, adopted: { db: 0 } }, 0)).toEqual({
+    expect(planRestart([secret], { ...nothing, adopted: { db: 0 } }, { birth: 0 })).toEqual({
       action: 'blocked',
       missing: [{ secret: 'db', keys: ['a'] }],
     });
   });
 
   it('loses the entry of a Secret that it no longer consumes', () => {
-    expect(planRestart([], { ...nothing, adopted: { db: 5 } }, undefined)).toEqual({ action: 'adopt', known: {} });
+    expect(planRestart([], { ...nothing, adopted: { db: 5 } }, {})).toEqual({ action: 'adopt', known: {} });
   });
 
   it('keeps its entry while the Secret is away, and rolls when it comes back changed', () => {
     const known = { ...nothing, adopted: { db: 5 } };
-    expect(planRestart(db(undefined), known, undefined)).toEqual({ action: 'none' });
-    expect(planRestart(db(rotation), known, rotation - 3_600 * second)).toEqual(roll);
+    expect(planRestart(db(undefined), known, {})).toEqual({ action: 'none' });
+    expect(planRestart(db(rotation), known, { birth: rotation - 3_600 * second })).toEqual(roll);
   });
 
   it('keeps up with a Secret it opted out of after a roll, so that opting in again rolls nothing', () => {
     const known = { adopted: {}, rolled: { db: 5 } };
-    const plan = planRestart(db(rotation, false), known, undefined);
+    const plan = planRestart(db(rotation, false), known, {});
     expect(plan).toEqual(adopt);
-    expect(planRestart(db(rotation, false), { ...known, adopted: { db: rotation } }, undefined)).toEqual({ action: 'none' });
-    expect(planRestart(db(rotation), { ...known, adopted: { db: rotation } }, undefined)).toEqual({ action: 'none' });
+    expect(planRestart(db(rotation, false), { ...known, adopted: { db: rotation } }, {})).toEqual({ action: 'none' });
+    expect(planRestart(db(rotation), { ...known, adopted: { db: rotation } }, {})).toEqual({ action: 'none' });
   });
 
   it('loses the entry of a Secret whose changes no longer restart it', () => {
-    expect(planRestart(db(rotation, false), { ...nothing, adopted: { db: 5 } }, undefined)).toEqual({ action: 'adopt', known: {} });
+    expect(planRestart(db(rotation, false), { ...nothing, adopted: { db: 5 } }, {})).toEqual({ action: 'adopt', known: {} });
   });
 
   it('is not rolled to lose an entry that its template has', () => {
-    expect(planRestart([], { ...nothing, rolled: { db: 5 } }, undefined)).toEqual({ action: 'none' });
+    expect(planRestart([], { ...nothing, rolled: { db: 5 } }, {})).toEqual({ action: 'none' });
   });
 
   it('rolls once more when its template was put back to one without the entry', () => {
-    expect(planRestart(db(rotation), { adopted: { db: 0 }, rolled: {} }, rotation - 60 * second)).toEqual(roll);
+    expect(planRestart(db(rotation), { adopted: { db: 0 }, rolled: {} }, { birth: rotation - 60 * second })).toEqual(roll);
   });
 
   it('is planned for a Secret of any name', () => {
-    expect(planRestart([consumed('constructor', 0)], nothing, undefined)).toEqual({ action: 'adopt', known: { constructor: 0 } });
+    expect(planRestart([consumed('constructor', 0)], nothing, {})).toEqual({ action: 'adopt', known: { constructor: 0 } });
   });
 });
 
@@ -180,6 +180,13 @@ describe('before the data of a Secret change', () => {
     ],
   ])('%s', (_, revision, known, birth, expected) => {
     expect(planAdoption('db', revision, { ...nothing, ...known }, birth)).toEqual(expected);
+  });
+  it('is decided without a birth when the template is known to be older than the change, and there is an entry', () => {
+    expect(planRestart(db(rotation), { adopted: { db: 0 }, rolled: {} }, { unchangedSince: rotation })).toEqual(roll);
+    expect(planRestart(db(rotation), { adopted: { db: 0 }, rolled: {} }, { unchangedSince: rotation + 1 })).toEqual({
+      action: 'read-birth',
+    });
+    expect(planRestart(db(rotation), nothing, { unchangedSince: rotation - 1 })).toEqual({ action: 'read-birth' });
   });
 });
 

@@ -27,21 +27,25 @@ const pathsOf = (exchanges: readonly Exchange[]): readonly string[] => exchanges
 const ofSecrets = (exchanges: readonly Exchange[]): readonly Exchange[] => exchanges.filter(({ path }) => path.endsWith('/secrets'));
 
 describe('the cluster is read', () => {
-  it('as a whole when no namespace is named: resources, Secrets, Deployments and namespaces', async () => {
-    expect(pathsOf(await firstRequests([], 4))).toEqual([
+  it('as a whole when no namespace is named: resources, Secrets, workloads and namespaces', async () => {
+    expect(pathsOf(await firstRequests([], 7))).toEqual([
       '/api/v1/namespaces',
       '/api/v1/secrets',
+      '/apis/apps/v1/daemonsets',
       '/apis/apps/v1/deployments',
+      '/apis/apps/v1/statefulsets',
+      '/apis/argoproj.io/v1alpha1/rollouts',
       '/apis/onepassword.com/v1/onepassworditems',
     ]);
   });
 
   it('in each namespace that is named, and nowhere else', async () => {
-    expect(pathsOf(await firstRequests(['a', 'b'], 6))).toEqual(
+    expect(pathsOf(await firstRequests(['a', 'b'], 12))).toEqual(
       ['a', 'b']
         .flatMap((name) => [
           `/api/v1/namespaces/${name}/secrets`,
-          `/apis/apps/v1/namespaces/${name}/deployments`,
+          ...['deployments', 'statefulsets', 'daemonsets'].map((kind) => `/apis/apps/v1/namespaces/${name}/${kind}`),
+          `/apis/argoproj.io/v1alpha1/namespaces/${name}/rollouts`,
           `/apis/onepassword.com/v1/namespaces/${name}/onepassworditems`,
         ])
         .toSorted(),
@@ -49,8 +53,8 @@ describe('the cluster is read', () => {
   });
 
   it.each([
-    { of: 'all namespaces', names: [], lists: 4, secrets: 1 },
-    { of: 'two namespaces', names: ['a', 'b'], lists: 6, secrets: 2 },
+    { of: 'all namespaces', names: [], lists: 7, secrets: 1 },
+    { of: 'two namespaces', names: ['a', 'b'], lists: 12, secrets: 2 },
   ])('without the Secrets of others, and without values: $of', async ({ names, lists, secrets }) => {
     const asked = ofSecrets(await firstRequests(names, lists));
     expect(asked.map(({ query, headers }) => [query.get('labelSelector'), metadataAlone.test(headers.accept ?? '')])).toEqual(

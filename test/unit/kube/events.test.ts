@@ -59,7 +59,7 @@ describe('an event', () => {
 describe('an object', () => {
   it('gets an event of one reason once in ten minutes, whatever it says', async () => {
     const { recorder, server, clock, next } = await setUp();
-    const record = (message: string): void => recorder.record(subject('db'), 'Warning', 'ItemNotFound', message);
+    const record = (message: string): boolean => recorder.record(subject('db'), 'Warning', 'ItemNotFound', message);
     record('first');
     await next();
     record('at once');

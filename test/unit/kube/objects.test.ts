@@ -3,11 +3,11 @@ import {
   type ManagedSecret,
   managedSecret,
   ownerReference,
-  reduceDeployment,
   reduceNamespace,
   reduceOnePasswordItem,
   reduceSecret,
 } from '../../../src/kube/objects.ts';
+import { reduceWorkload } from '../../../src/kube/workload.ts';
 import type { ManagedFields } from '../../../src/kube/resource.ts';
 
 const meta = { namespace: 'ns', name: 'db', uid: 'u', resourceVersion: '1' };
@@ -162,15 +162,24 @@ describe('what is kept of a Deployment', () => {
       },
       status: { observedGeneration: 1, replicas: 2 },
     };
-    expect(reduceDeployment(wire)).toEqual({
+    expect(reduceWorkload('Deployment')(wire)).toEqual({
       ...meta,
       annotations: known,
       templateAnnotations: known,
       secrets: new Map([['db', { whole: true, required: [], optional: [] }]]),
       selector: { matchLabels: { app: 'web' } },
       paused: true,
+      onDelete: false,
       deleting: false,
       observed: false,
+      kind: 'Deployment',
+      apiVersion: 'apps/v1',
+      created: Date.UTC(2026, 0, 1),
+      generation: 2,
+      templateOf: undefined,
+      rollout: { complete: false, available: false, failed: false, progress: '0/0/2/' },
+      restartAt: undefined,
+      stableHash: undefined,
       claim: undefined,
       legacyFinalizers: undefined,
     });

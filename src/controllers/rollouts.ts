@@ -1,0 +1,228 @@
+import { type Workload, workloadKey } from '../kube/workload.ts';
+import type { Clock } from '../runtime/clock.ts';
+
+/** How many rollouts that we began may be under way; 0 is no limit. */
+export interface RolloutBudget {
+  readonly inAll: number;
+  readonly perNamespace: number;
+}
+
+/** The version of an item that a rollout brings to pods. */
+export interface Cause {
+  /** `vaults/<id>/items/<id>` */
+  readonly item: string;
+  readonly version: string;
+}
+
+export interface RolloutsOptions {
+  readonly clock: Clock;
+  readonly budget: RolloutBudget;
+  /** A workload that waited for its turn has it now. */
+  readonly onTurn: (key: string) => void;
+  /** Rollouts of an item were held, or are no longer. */
+  readonly onHeld: (item: string) => void;
+  /** A rollout has ended well, or has been given up. */
+  readonly onEnd: (workload: Workload, result: 'completed' | 'failed') => void;
+}
+
+/** The rollouts that we began: how many there may be at a time, and how they end. */
+export interface Rollouts {
+  /** True when a workload may be rolled now: `begun` or `withdraw` has to follow. Otherwise it waits, and `onTurn` comes. */
+  request(workload: Workload): boolean;
+  /** A workload is not to be rolled any more, or could not be. */
+  withdraw(key: string): void;
+  /** A rollout that a process before this one began was found under way. */
+  found(workload: Workload, causes: readonly Cause[]): void;
+  /** A workload was rolled; `before` is how it was, for what was not well then did not fail by us. */
+  begun(workload: Workload, before: Workload, causes: readonly Cause[]): void;
+  /** Takes a change of a workload; undefined when it is gone. */
+  observe(key: string, workload: Workload | undefined): void;
+  /** A rollout that we began has not ended well yet. */
+  isUnderway(key: string): boolean;
+  /** Rollouts of a version failed, and none of them succeeded. */
+  isHeld(cause: Cause): boolean;
+  /** How many hold a place in the budget. */
+  readonly size: number;
+}
+
+interface Rollout {
+  readonly uid: string;
+  readonly namespace: string;
+  readonly causes: readonly Cause[];
+  /** All was well before: it holds a place in the budget, and its failure counts. */
+  readonly wasWell: boolean;
+  latest: Workload;
+  place: boolean;
+  failed: boolean;
+  cancel: () => void;
+}
+
+interface Tally {
+  readonly version: string;
+  readonly failed: Set<string>;
+  succeeded: boolean;
+}
+
+/** A rollout in which nothing moves for so long, in milliseconds, gives its place away. */
+const patience = 120_000;
+/** So many failures of one version of an item, and no success, hold the others. */
+const failureLimit = 3;
+
+export function createRollouts({ clock, budget, onTurn, onHeld, onEnd }: RolloutsOptions): Rollouts {
+  const rollouts = new Map<string, Rollout>();
+  /** Who may be rolled and has not been yet, with its namespace. */
+  const granted = new Map<string, string>();
+  /** Who waits, first come first. */
+  const waiting = new Map<string, string>();
+  /** Places that are taken, by namespace. */
+  const taken = new Map<string, number>();
+  let places = 0;
+  const tallies = new Map<string, Tally>();
+
+  function take(namespace: string): void {
+    places += 1;
+    taken.set(namespace, (taken.get(namespace) ?? 0) + 1);
+  }
+
+  function free(namespace: string): void {
+    places -= 1;
+    const left = (taken.get(namespace) ?? 0) - 1;
+    if (left > 0) taken.set(namespace, left);
+    else taken.delete(namespace);
+    giveTurns();
+  }
+
+  const isFull = (): boolean => budget.inAll > 0 && places >= budget.inAll;
+  const isFullIn = (namespace: string): boolean => budget.perNamespace > 0 && (taken.get(namespace) ?? 0) >= budget.perNamespace;
+
+  function giveTurns(asking?: string): void {
+    for (const [key, namespace] of waiting) {
+      if (isFull()) return;
+      if (isFullIn(namespace)) continue;
+      waiting.delete(key);
+      take(namespace);
+      granted.set(key, namespace);
+      if (key !== asking) onTurn(key);
+    }
+  }
+
+  function giveUpPlace(rollout: Rollout): void {
+    if (!rollout.place) return;
+    rollout.place = false;
+    free(rollout.namespace);
+  }
+
+  function drop(key: string): void {
+    const rollout = rollouts.get(key);
+    if (rollout === undefined) return;
+    rollout.cancel();
+    rollouts.delete(key);
+    giveUpPlace(rollout);
+  }
+
+  function follow(key: string, workload: Workload, causes: readonly Cause[], wasWell: boolean, place: boolean): void {
+    const { uid, namespace } = workload;
+    const rollout = { uid, namespace, causes, wasWell, latest: workload, place, failed: false, cancel: () => {} };
+    rollouts.set(key, rollout);
+    // Its pods are replaced when somebody deletes them.
+    if (workload.onDelete) giveUpPlace(rollout);
+    else awaitProgress(key, rollout);
+  }
+
+  function awaitProgress(key: string, rollout: Rollout): void {
+    rollout.cancel();
+    rollout.cancel = clock.after(patience, () => {
+      giveUpPlace(rollout);
+      if (!rollout.latest.paused) fail(key, rollout);
+    });
+  }
+
+  function fail(key: string, rollout: Rollout): void {
+    rollout.failed = true;
+    rollout.cancel();
+    giveUpPlace(rollout);
+    if (!rollout.wasWell) return;
+    onEnd(rollout.latest, 'failed');
+    for (const cause of rollout.causes) count(cause, ({ failed }) => failed.add(key));
+  }
+
+  function count({ item, version }: Cause, change: (tally: Tally) => void): void {
+    const known = tallies.get(item);
+    const tally = known?.version === version ? known : { version, failed: new Set<string>(), succeeded: false };
+    const before = known !== undefined && isTallyHeld(known);
+    tallies.set(item, tally);
+    change(tally);
+    if (before !== isTallyHeld(tally)) onHeld(item);
+  }
+
+  function withdraw(key: string): void {
+    waiting.delete(key);
+    const namespace = granted.get(key);
+    if (namespace !== undefined && granted.delete(key)) free(namespace);
+  }
+
+  return {
+    request(workload) {
+      const key = workloadKey(workload);
+      if (granted.has(key) || rollouts.get(key)?.place || !isWell(workload)) return true;
+      waiting.set(key, workload.namespace);
+      giveTurns(key);
+      return granted.has(key);
+    },
+
+    withdraw,
+
+    found(workload, causes) {
+      const key = workloadKey(workload);
+      if (rollouts.has(key)) return;
+      take(workload.namespace);
+      follow(key, workload, causes, true, true);
+    },
+
+    begun(workload, before, causes) {
+      const key = workloadKey(workload);
+      const earlier = rollouts.get(key);
+      earlier?.cancel();
+      const place = granted.delete(key) || (earlier?.place ?? false);
+      follow(key, workload, causes, isWell(before) || (earlier?.wasWell ?? false), place);
+    },
+
+    observe(key, workload) {
+      const rollout = rollouts.get(key);
+      if (workload === undefined) withdraw(key);
+      if (rollout === undefined) return;
+      if (workload?.uid !== rollout.uid) {
+        drop(key);
+        return;
+      }
+      const moved = workload.rollout.progress !== rollout.latest.rollout.progress;
+      rollout.latest = workload;
+      if (workload.rollout.complete) {
+        drop(key);
+        onEnd(workload, 'completed');
+        for (const cause of rollout.causes) count(cause, (tally) => void (tally.succeeded = true));
+      } else if (!rollout.failed && !workload.onDelete) {
+        if (workload.rollout.failed && rollout.wasWell) fail(key, rollout);
+        else if (moved) awaitProgress(key, rollout);
+      }
+    },
+
+    isUnderway: (key) => rollouts.has(key),
+    isHeld({ item, version }) {
+      const tally = tallies.get(item);
+      return tally?.version === version && isTallyHeld(tally);
+    },
+    get size() {
+      return places;
+    },
+  };
+}
+
+function isTallyHeld({ failed, succeeded }: Tally): boolean {
+  return failed.size >= failureLimit && !succeeded;
+}
+
+/** As many pods are available as there should be, and no rollout has been given up. */
+function isWell({ rollout }: Workload): boolean {
+  return rollout.available && !rollout.failed;
+}
