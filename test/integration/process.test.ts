@@ -115,8 +115,11 @@ describe('the process', () => {
       expect((await fetch(`http://127.0.0.1:${health}/healthz`)).status).toBe(200);
       await namespace.createItem(`db-${index}`, 'vaults/Prod/items/db');
       await untilReadiness(namespace, `db-${index}`, 'True');
-      const scraped = await (await fetch(`http://127.0.0.1:${metrics}/metrics`)).text();
-      expect(scraped).toMatch(/controller_runtime_reconcile_total\{controller="onepassworditem",result="success"\} [1-9]/);
+      // The attempt is counted when it has ended, which is after the status was written.
+      const scraped = await eventually('the attempt to be counted', async () => {
+        const text = await (await fetch(`http://127.0.0.1:${metrics}/metrics`)).text();
+        return /controller_runtime_reconcile_total\{controller="onepassworditem",result="success"\} [1-9]/.test(text) ? text : undefined;
+      });
       expect(scraped).toMatch(/keyturn_connect_requests_total\{route="\/v1\/vaults",code="200"\} [1-9]/);
       kill('SIGTERM');
       expect(await exit).toBe(0);

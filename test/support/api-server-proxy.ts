@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { Agent, type Dispatcher } from 'undici';
 import type { SharedControlPlane } from './control-plane.ts';
@@ -17,6 +18,8 @@ export interface ProxiedRequest {
   readonly isWatch: boolean;
   /** Milliseconds since the epoch. */
   readonly at: number;
+  /** It writes the counts of consumers into the status of a resource, and nothing else. */
+  readonly countsConsumers?: boolean;
   /** Absent while it is unanswered, and for good when its connection broke. */
   readonly status?: number;
 }
@@ -148,7 +151,7 @@ export async function startApiServerProxy({ controlPlane, user }: ApiServerProxy
       return;
     }
     try {
-      const answer = await ask(request, response);
+      const answer = await ask(request, response, entry);
       entry.status = answer.statusCode;
       response.writeHead(answer.statusCode, passedOn(answer.headers));
       if (entry.isWatch && answer.statusCode === 200) await passLines(answer, response);
@@ -159,12 +162,13 @@ export async function startApiServerProxy({ controlPlane, user }: ApiServerProxy
     }
   }
 
-  function ask(request: IncomingMessage, response: ServerResponse): Promise<Dispatcher.ResponseData> {
+  async function ask(request: IncomingMessage, response: ServerResponse, entry: Entry): Promise<Dispatcher.ResponseData> {
     const gone = new AbortController();
     response.once('close', () => gone.abort());
     const { method = 'GET', url: path = '/', headers } = request;
-    const body = method === 'GET' ? null : request;
-    return upstream.request({
+    const body = method === 'GET' ? null : entry.path.endsWith('/status') ? await buffer(request) : request;
+    if (Buffer.isBuffer(body)) entry.countsConsumers = isConsumerCount(body);
+    return await upstream.request({
       origin: controlPlane.url,
       path,
       method,
@@ -272,6 +276,11 @@ function isDue(order: StatusFault, seen: ReadonlySet<string>, hits: number, requ
     hits < times &&
     !(firstPerPath && seen.has(placeOf(request)))
   );
+}
+
+function isConsumerCount(body: Buffer): boolean {
+  const { status = {} } = JSON.parse(body.toString()) as { readonly status?: object };
+  return Object.keys(status).join() === 'consumers';
 }
 
 function placeOf({ method, path }: Entry): string {

@@ -15,7 +15,11 @@ export const operatorRules: readonly Rule[] = [
   rule('onepassword.com', 'onepassworditems/status', 'patch'),
   rule('', 'secrets', 'get', 'list', 'watch', 'create', 'update'),
   rule('apps', 'deployments', 'get', 'list', 'watch', 'patch'),
+  rule('apps', 'statefulsets', 'get', 'list', 'watch', 'patch'),
+  rule('apps', 'daemonsets', 'get', 'list', 'watch', 'patch'),
+  rule('argoproj.io', 'rollouts', 'get', 'list', 'watch', 'patch'),
   rule('apps', 'replicasets', 'list'),
+  rule('apps', 'controllerrevisions', 'list'),
   rule('', 'events', 'create', 'patch'),
 ];
 
