@@ -225,6 +225,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   } finally {
     failed.abort();
     await Promise.allSettled(running);
+    rollouts.close();
     await Promise.all([...listeners.map((listener) => listener.close()), kube.close(), connect.close()]);
   }
 

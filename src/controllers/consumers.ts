@@ -22,7 +22,7 @@ export interface Consumers {
   of(secretKey: string): readonly Workload[];
   /** The Secrets that its pods consume, with the keys: of a Rollout that runs a Deployment's template, the Deployment's. */
   keysOf(workload: Workload): Workload['secrets'];
-  /** The workloads that run the pods of a workload: itself, but for a Deployment whose template Rollouts run. */
+  /** The workloads that run the pod template of a workload: itself, and Rollouts that refer to it; the latter alone when it has no replicas. */
   runners(workload: Workload): readonly Workload[];
   /** The Secrets that a workload consumes, with what is known of those that are ours. */
   secretsOf(workload: Workload): readonly ConsumedSecret[];
@@ -40,13 +40,13 @@ export function createConsumers({ workloads, secrets, namespaces, autoRestart }:
 
   function runners(workload: Workload): readonly Workload[] {
     const rollouts = rolloutsOf(workloadKey(workload));
-    return rollouts.length === 0 ? [workload] : rollouts;
+    return rollouts.length > 0 && workload.scaledToZero ? rollouts : [workload, ...rollouts];
   }
 
   function keysOf(workload: Workload): Workload['secrets'] {
     const { namespace, templateOf: name } = workload;
     if (name !== undefined) return workloads.get(workloadKey({ kind: 'Deployment', namespace, name }))?.secrets ?? new Map();
-    return rolloutsOf(workloadKey(workload)).length > 0 ? new Map() : workload.secrets;
+    return runners(workload).includes(workload) ? workload.secrets : new Map();
   }
 
   function optInOf(secret: ManagedSecret, workload: Workload): OptIn {

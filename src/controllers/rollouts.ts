@@ -43,6 +43,8 @@ export interface Rollouts {
   isHeld(cause: Cause): boolean;
   /** How many hold a place in the budget. */
   readonly size: number;
+  /** Waits for nothing any more. */
+  close(): void;
 }
 
 interface Rollout {
@@ -148,6 +150,8 @@ export function createRollouts({ clock, budget, onTurn, onHeld, onEnd }: Rollout
 
   function count({ item, version }: Cause, change: (tally: Tally) => void): void {
     const known = tallies.get(item);
+    // Late news of a version that another one has followed.
+    if (known !== undefined && Number(version) < Number(known.version)) return;
     const tally = known?.version === version ? known : { version, failed: new Set<string>(), succeeded: false };
     const before = known !== undefined && isTallyHeld(known);
     tallies.set(item, tally);
@@ -214,6 +218,9 @@ export function createRollouts({ clock, budget, onTurn, onHeld, onEnd }: Rollout
     },
     get size() {
       return places;
+    },
+    close() {
+      for (const { cancel } of rollouts.values()) cancel();
     },
   };
 }

@@ -37,6 +37,7 @@ export interface Workload extends ObjectMeta {
   readonly templateOf: string | undefined;
   readonly selector: LabelSelector;
   readonly paused: boolean;
+  readonly scaledToZero: boolean;
   /** Its pods are replaced when somebody deletes them, and not before. */
   readonly onDelete: boolean;
   readonly deleting: boolean;
@@ -210,6 +211,7 @@ export function reduceWorkload(kind: WorkloadKind): (object: WireObject) => Work
       templateOf: workloadRef?.kind === 'Deployment' ? workloadRef.name : undefined,
       selector: spec.selector ?? {},
       paused: spec.paused ?? false,
+      scaledToZero: spec.replicas === 0,
       onDelete: spec.updateStrategy?.type === 'OnDelete',
       deleting: metadata.deletionTimestamp !== undefined,
       observed: Number(status.observedGeneration ?? 0) >= (metadata.generation ?? 0),

@@ -169,6 +169,7 @@ describe('what is kept of a Deployment', () => {
       secrets: new Map([['db', { whole: true, required: [], optional: [] }]]),
       selector: { matchLabels: { app: 'web' } },
       paused: true,
+      scaledToZero: false,
       onDelete: false,
       deleting: false,
       observed: false,
