@@ -48,6 +48,7 @@ export function createConsumerStatus(options: ConsumerStatusOptions): {
       const before = seen.get(key);
       if (isSame(resource.status.consumers ?? none, counts)) {
         if (before?.writtenAt === undefined) seen.delete(key);
+        else seen.set(key, { ...before, counts });
         return done;
       }
       const since = before === undefined || isSame(before.counts, resource.status.consumers ?? none) ? now : before.since;

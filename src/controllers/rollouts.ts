@@ -69,6 +69,8 @@ interface Tally {
 const patience = 120_000;
 /** So many failures of one version of an item, and no success, hold the others. */
 const failureLimit = 3;
+/** Of so many versions of an item the ends of rollouts are counted: those of an earlier one may come late. */
+const versionsCounted = 3;
 
 export function createRollouts({ clock, budget, onTurn, onHeld, onEnd }: RolloutsOptions): Rollouts {
   const rollouts = new Map<string, Rollout>();
@@ -79,7 +81,8 @@ export function createRollouts({ clock, budget, onTurn, onHeld, onEnd }: Rollout
   /** Places that are taken, by namespace. */
   const taken = new Map<string, number>();
   let places = 0;
-  const tallies = new Map<string, Tally>();
+  /** By item, the latest version first. */
+  const tallies = new Map<string, readonly Tally[]>();
 
   function take(namespace: string): void {
     places += 1;
@@ -148,15 +151,21 @@ export function createRollouts({ clock, budget, onTurn, onHeld, onEnd }: Rollout
     for (const cause of rollout.causes) count(cause, ({ failed }) => failed.add(key));
   }
 
-  function count({ item, version }: Cause, change: (tally: Tally) => void): void {
-    const known = tallies.get(item);
-    // Late news of a version that another one has followed.
-    if (known !== undefined && Number(version) < Number(known.version)) return;
-    const tally = known?.version === version ? known : { version, failed: new Set<string>(), succeeded: false };
-    const before = known !== undefined && isTallyHeld(known);
-    tallies.set(item, tally);
+  function tallyOf({ item, version }: Cause): Tally | undefined {
+    return tallies.get(item)?.find((tally) => tally.version === version);
+  }
+
+  function addTally({ item, version }: Cause): Tally {
+    const tally = { version, failed: new Set<string>(), succeeded: false };
+    tallies.set(item, [tally, ...(tallies.get(item) ?? [])].slice(0, versionsCounted));
+    return tally;
+  }
+
+  function count(cause: Cause, change: (tally: Tally) => void): void {
+    const tally = tallyOf(cause) ?? addTally(cause);
+    const before = isTallyHeld(tally);
     change(tally);
-    if (before !== isTallyHeld(tally)) onHeld(item);
+    if (before !== isTallyHeld(tally)) onHeld(cause.item);
   }
 
   function withdraw(key: string): void {
@@ -206,15 +215,16 @@ export function createRollouts({ clock, budget, onTurn, onHeld, onEnd }: Rollout
         onEnd(workload, 'completed');
         for (const cause of rollout.causes) count(cause, (tally) => void (tally.succeeded = true));
       } else if (!rollout.failed && !workload.onDelete) {
-        if (workload.rollout.failed && rollout.wasWell) fail(key, rollout);
+        // Until its controller has seen the new template, the status is that of the rollout before.
+        if (workload.observed && workload.rollout.failed && rollout.wasWell) fail(key, rollout);
         else if (moved) awaitProgress(key, rollout);
       }
     },
 
     isUnderway: (key) => rollouts.has(key),
-    isHeld({ item, version }) {
-      const tally = tallies.get(item);
-      return tally?.version === version && isTallyHeld(tally);
+    isHeld(cause) {
+      const tally = tallyOf(cause);
+      return tally !== undefined && isTallyHeld(tally);
     },
     get size() {
       return places;

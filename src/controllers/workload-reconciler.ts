@@ -59,6 +59,8 @@ const longestDebounce = 5;
 const refusedPause = 30_000;
 /** The longest time until a workload is looked at again, in milliseconds: timers know no longer one than 24 days. */
 const longestPause = 86_400_000;
+/** An interval may be so long that its end is no time that could be written. */
+const latestTime = Date.UTC(9999, 11, 31);
 /** So many times a workload that somebody else writes to is read again, for it to be adopted. */
 const adoptionAttempts = 5;
 /** A rollout under way that is younger, in milliseconds, may be one of ours: as long as a Deployment gives its rollouts, and some. */
@@ -175,7 +177,10 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
   function debounceLeft(key: string, revision: number): number {
     const age = kube.serverTime() - revision;
     // A revision that lies further ahead was made by a clock that was wrong: it is not waited for.
-    if (Math.abs(age) >= debounce) return 0;
+    if (Math.abs(age) >= debounce) {
+      debouncing.delete(key);
+      return 0;
+    }
     const now = clock.monotonic();
     const since = debouncing.get(key) ?? now;
     debouncing.set(key, since);
@@ -253,7 +258,8 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
       news.queued(workload, change, 'until it is resumed');
       return done;
     }
-    const due = lastRestart(workload) + minRestartInterval(workload);
+    const last = lastRestart(workload);
+    const due = last === 0 ? 0 : Math.min(last + minRestartInterval(workload), latestTime);
     const left = due - kube.serverTime();
     if (left > 0) {
       news.queued(workload, change, `until ${timestamp(due)}, for ${annotations.minRestartInterval}`);

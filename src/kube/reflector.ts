@@ -77,7 +77,7 @@ export async function runReflector<T extends ObjectMeta>(options: ReflectorOptio
       if (signal.aborted) return;
       if (!(error instanceof KubeError)) throw error;
       if (options.optional && isAbsent(error)) {
-        if (listed) options.store.replace([], undefined, options.covers);
+        for (const object of options.store.values()) if (options.covers(object)) options.store.remove(object);
         listed = false;
         position = undefined;
         failures = 0;

@@ -11,10 +11,10 @@ export async function readTemplateBirth(kube: KubeClient, workload: Workload, si
   const { history, historyRevision } = templateHistory(workload.kind);
   if (!workload.observed) return undefined;
   const entries = await readHistory(kube, collectionPath(history, workload.namespace), formatSelector(workload.selector), signal);
-  if (entries === undefined) return workload.created;
+  const { stableHash, restartAt = 0 } = workload;
+  if (entries === undefined) return Math.max(workload.created, restartAt);
   const owned = entries.filter(({ metadata }) => metadata.ownerReferences?.some(({ uid }) => uid === workload.uid));
   const [highest] = owned.toSorted((a, b) => historyRevision(b) - historyRevision(a));
-  const { stableHash, restartAt = 0 } = workload;
   // Until a new template of a Rollout has proved itself, pods of the old one stay.
   const stable = stableHash && owned.find(({ metadata }) => metadata.labels?.['rollouts-pod-template-hash'] === stableHash);
   const created = (stable || highest)?.metadata.creationTimestamp;

@@ -27,7 +27,7 @@ export interface Workload extends ObjectMeta {
   readonly apiVersion: string;
   /** In milliseconds. */
   readonly created: number;
-  /** Counts the changes of its specification: while it stays, so does the pod template. */
+  /** Counts the changes of its specification, and of a Deployment's annotations: while it stays, so does the pod template. */
   readonly generation: number;
   readonly annotations: Annotations;
   readonly templateAnnotations: Annotations;

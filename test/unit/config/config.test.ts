@@ -129,6 +129,14 @@ describe('flags', () => {
     [['--zap-log-level', 'ERROR'], { logLevel: 'error' }],
     [['--zap-log-level=panic'], { logLevel: 'error' }],
     [['--zap-log-level=5'], { logLevel: 'debug' }],
+    [['--restart-mode=report'], { restartMode: 'report' }],
+    [['--restart-mode', 'restart'], { restartMode: 'restart' }],
+    [['--restart-debounce=0'], { restartDebounce: 0 }],
+    [['--restart-debounce', '1m30s'], { restartDebounce: 90_000 }],
+    [['--restart-debounce=10m'], { restartDebounce: 600_000 }],
+    [['--max-restarts=0'], { maxRestarts: { inAll: 0, perNamespace: 10 } }],
+    [['--max-restarts-per-namespace', '0'], { maxRestarts: { inAll: 50, perNamespace: 0 } }],
+    [['--max-restarts=999999', '--max-restarts-per-namespace=1'], { maxRestarts: { inAll: 999_999, perNamespace: 1 } }],
   ])('%j', (flags, expected) => {
     expect(read({}, flags)).toMatchObject({ ...expected, warnings: [] });
   });
@@ -160,6 +168,19 @@ describe('flags', () => {
     ['--metrics-bind-address=8080', /host:port, :port, or 0/],
     ['--zap-log-level=0', /--zap-log-level must be/],
     ['--zap-log-level=-1', /--zap-log-level must be/],
+    ['--restart-mode', /--restart-mode needs a value/],
+    ['--restart-mode=dry-run', /^--restart-mode must be restart, or report, which restarts nothing$/],
+    ['--restart-mode=Report', /--restart-mode must be/],
+    ['--restart-debounce=2', /^--restart-debounce must be a duration of at most 10m, for instance 2s$/],
+    ['--restart-debounce=-2s', /--restart-debounce must be/],
+    ['--restart-debounce=10m1ms', /--restart-debounce must be/],
+    ['--restart-debounce=1d', /--restart-debounce must be/],
+    ['--max-restarts=many', /^--max-restarts must be a whole number; 0 is no limit$/],
+    ['--max-restarts=-1', /--max-restarts must be/],
+    ['--max-restarts=1.5', /--max-restarts must be/],
+    ['--max-restarts=1000000', /--max-restarts must be/],
+    ['--max-restarts-per-namespace=1e3', /^--max-restarts-per-namespace must be a whole number; 0 is no limit$/],
+    ['--max-restarts-per-namespace=', /--max-restarts-per-namespace needs a value/],
   ])('%s is a problem', (flag, problem) => {
     expect(problemsOf(connect, [flag])).toEqual([expect.stringMatching(problem)]);
   });

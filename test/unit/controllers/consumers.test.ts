@@ -79,3 +79,95 @@ describe('the Secrets that restart a workload', () => {
     expect(consumers.optIn(secret('db', ofSecret), workload('a', ['db'], ofWorkload)).restarts).toBe(expected);
   });
 });
+
+/** An Argo Rollout that runs the template of a Deployment. */
+const rollout = (name: string, templateOf: string, namespace = 'ns'): Workload => ({
+  ...reduceWorkload('Rollout')({ metadata: meta(name, namespace) }),
+  templateOf,
+});
+
+const names = (workloads: readonly Workload[]): readonly string[] => workloads.map(({ kind, name }) => `${kind} ${name}`);
+
+const scaledToZero = (name: string): Workload => ({ ...workload(name, ['db']), scaledToZero: true });
+
+describe('a Rollout that runs the template of a Deployment', () => {
+  it('consumes what that consumes, in its place', () => {
+    const { workloads, consumers } = setUp();
+    const deployment = scaledToZero('shop');
+    workloads.put(deployment);
+    workloads.put(rollout('canary', 'shop'));
+    expect(names(consumers.of('ns/db'))).toEqual(['Rollout canary']);
+    expect([...consumers.keysOf(rollout('canary', 'shop')).keys(), ...consumers.keysOf(deployment).keys()]).toEqual(['db']);
+  });
+
+  it('is known for the Deployment: it runs its pods', () => {
+    const { workloads, consumers } = setUp();
+    workloads.put(scaledToZero('shop'));
+    workloads.put(rollout('a', 'shop'));
+    workloads.put(rollout('b', 'shop'));
+    workloads.put(rollout('c', 'shop', 'other'));
+    expect(names(consumers.runners(scaledToZero('shop')))).toEqual(['Rollout a', 'Rollout b']);
+  });
+
+  it('leaves a Deployment its pods while it has replicas', () => {
+    const { workloads, consumers } = setUp();
+    const deployment = workload('shop', ['db']);
+    workloads.put(deployment);
+    workloads.put(rollout('canary', 'shop'));
+    expect(names(consumers.of('ns/db'))).toEqual(['Deployment shop', 'Rollout canary']);
+    expect([...consumers.keysOf(deployment).keys()]).toEqual(['db']);
+  });
+
+  it('leaves a Deployment that nobody runs to itself', () => {
+    const { consumers } = setUp();
+    expect(names(consumers.runners(workload('shop', ['db'])))).toEqual(['Deployment shop']);
+  });
+
+  it('gives the pods back to the Deployment when it goes', () => {
+    const { workloads, consumers } = setUp();
+    workloads.put(workload('shop', ['db']));
+    const canary = rollout('canary', 'shop');
+    workloads.put(canary);
+    workloads.remove(canary);
+    expect(names(consumers.of('ns/db'))).toEqual(['Deployment shop']);
+  });
+
+  it('consumes nothing while there is no such Deployment', () => {
+    const { workloads, consumers } = setUp();
+    workloads.put(rollout('canary', 'shop'));
+    expect([consumers.of('ns/db'), [...consumers.keysOf(rollout('canary', 'shop')).keys()]]).toEqual([[], []]);
+  });
+
+  it('is one consumer of a Secret, however many Deployments of other names consume it', () => {
+    const { workloads, consumers } = setUp();
+    workloads.put(scaledToZero('shop'));
+    workloads.put(workload('api', ['db']));
+    workloads.put(rollout('canary', 'shop'));
+    expect(names(consumers.of('ns/db')).toSorted()).toEqual(['Deployment api', 'Rollout canary']);
+  });
+});
+
+const notes = (text: string | undefined) => (text === undefined ? {} : { [autoRestart]: text });
+
+const misread = (ofSecret?: string, ofWorkload?: string, ofNamespace?: string): readonly string[] => {
+  const { secrets, namespaces, consumers } = setUp(true);
+  secrets.put(secret('db', notes(ofSecret)));
+  secrets.put(secret('tls', notes(ofSecret)));
+  namespaces.put({ ...meta('ns', ''), autoRestart: ofNamespace });
+  return consumers.misread(workload('a', ['db', 'tls', 'foreign'], notes(ofWorkload)));
+};
+
+const about = (place: string): string => `the annotation ${autoRestart} of ${place} is neither true nor false: it means false`;
+
+describe('an annotation that says neither yes nor no', () => {
+  it.each<[string, Parameters<typeof misread>, readonly string[]]>([
+    ['of the Secrets', ['perhaps'], [about('who asks for Secret db'), about('who asks for Secret tls')]],
+    ['of the workload, once', [undefined, 'perhaps'], [about('this workload')]],
+    ['of the namespace, once', [undefined, undefined, 'perhaps'], [about('namespace ns')]],
+    ['of the workload, though the Secret has decided: no', ['true', 'perhaps'], []],
+    ['of nobody: no', ['true', 'false', 'true'], []],
+    ['that is not there: no', [], []],
+  ])('is told of: that %s', (_, given, expected) => {
+    expect(misread(...given)).toEqual(expected);
+  });
+});

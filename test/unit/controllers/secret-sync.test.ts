@@ -40,10 +40,11 @@ async function startCluster() {
 
   function serve({ method, body, headers, answer }: Exchange): void {
     asked.push(headers.accept?.includes('PartialObjectMetadata') ? `${method} metadata` : method);
-    if (method === 'POST' && secret !== undefined) return answer(409, { reason: 'AlreadyExists' });
+    const timeless = { date: '' };
+    if (method === 'POST' && secret !== undefined) return answer(409, { reason: 'AlreadyExists' }, timeless);
     if (method !== 'GET') put(JSON.parse(body) as WireSecret);
-    if (secret === undefined) return answer(404, { reason: 'NotFound' });
-    answer(200, secret);
+    if (secret === undefined) return answer(404, { reason: 'NotFound' }, timeless);
+    answer(200, secret, timeless);
   }
 
   void (async () => {
@@ -77,12 +78,14 @@ async function setUp(password = 'five') {
   const secrets = createStore<ManagedSecret>();
   const index = createVaultIndex({ client, clock, onChange: () => {}, fullListingInterval: minute, settleTime: 0 });
   const source = createItemSource({ connect: client, index, settings: { allowEmptyValues: false } });
+  /** What consumers are known to have, by the key of the Secret. */
+  const known = new Map<string, number>();
   const sync = createSecretSync({
     secrets,
     kube,
     source,
     adoptConsumers: async () => {},
-    latestKnown: () => 0,
+    latestKnown: (key) => known.get(key) ?? 0,
     holderOf: () => undefined,
     patience,
   });
@@ -102,6 +105,17 @@ async function setUp(password = 'five') {
     run,
     cluster,
     setItem,
+    known,
+    /** The time of the API server. */
+    now: () => clock.now(),
+    /** Nothing is left of what was written down about the Secret. */
+    loseRecord: () => {
+      record = {};
+      const { secret } = cluster;
+      if (secret === undefined) return;
+      const { [annotations.revisions]: _, ...others } = secret.metadata.annotations ?? {};
+      cluster.put({ ...secret, metadata: { ...secret.metadata, annotations: others } });
+    },
     itemRequests: () => requests.count(itemRoute),
     /** Connect answers for the item once more as it does now. */
     lag: () => void server.faults.order({ kind: 'stale', route: itemRoute, times: 1 }),
@@ -288,5 +302,51 @@ describe("somebody else's Secret", () => {
     await failure();
     cluster.remove();
     expect(await run()).toMatchObject({ state: 'synced', write: 'created' });
+  });
+});
+
+const revisions = (secret: WireSecret | undefined): unknown => JSON.parse(secret?.metadata.annotations?.[annotations.revisions] ?? '{}');
+
+describe('the revision of a change', () => {
+  const day = 24 * 60 * minute;
+  /** The revision of a rotation, after now, while consumers are known to have one that lies so far after now, in milliseconds. */
+  async function rotate(ahead: number | undefined, lost: boolean): Promise<number> {
+    const { run, setItem, refresh, known, now, loseRecord, cluster } = await setUp();
+    await run();
+    if (lost) loseRecord();
+    setItem(6, 'six');
+    await refresh(minute);
+    if (ahead !== undefined) known.set('ns/db', now() + ahead);
+    known.set('ns/other', now() + minute);
+    await run();
+    return (revisions(cluster.secret) as { readonly password: number }).password - now();
+  }
+
+  describe.each([
+    ['with its record', false],
+    ['whose record was lost', true],
+  ])('of a Secret %s', (_, lost) => {
+    it.each<[string, number | undefined, number]>([
+      ['the time, when nobody has one of this Secret', undefined, 0],
+      ['the time, when all have earlier ones', -1, 0],
+      ['later than what somebody has of this moment', 0, 1],
+      ['later than what somebody has from a clock that was ahead', 5 * minute, 5 * minute + 1],
+      ['later than what somebody has from a clock that was ahead by almost a day', day - 1, day],
+      ['the time, when somebody has nonsense of a day ahead', day, 0],
+      ['the time, when somebody has nonsense far ahead', 1_000 * day, 0],
+    ])('is %s', async (__, ahead, expected) => {
+      expect(await rotate(ahead, lost)).toBe(expected);
+    });
+  });
+
+  it('of a Secret that comes back with another version is later than what consumers have', async () => {
+    const { run, setItem, refresh, known, now, removeSecret, cluster } = await setUp();
+    await run();
+    removeSecret();
+    setItem(6, 'six');
+    await refresh(minute);
+    known.set('ns/db', now() + minute);
+    await run();
+    expect(revisions(cluster.secret)).toEqual({ '*': now() + minute + 1 });
   });
 });

@@ -3,21 +3,24 @@ import { createConsumers } from '../../../src/controllers/consumers.ts';
 import { createWorkloadReconciler, isConflict } from '../../../src/controllers/workload-reconciler.ts';
 import { createOwners } from '../../../src/controllers/owners.ts';
 import type { RestartNews } from '../../../src/controllers/restart-news.ts';
-import { createRollouts } from '../../../src/controllers/rollouts.ts';
+import { createRollouts, type RolloutBudget } from '../../../src/controllers/rollouts.ts';
 import { createKubeClient, type KubeError } from '../../../src/kube/client.ts';
-import type { ManagedSecret, Namespace, OnePasswordItem } from '../../../src/kube/objects.ts';
+import { type ManagedSecret, type Namespace, type OnePasswordItem, reduceOnePasswordItem } from '../../../src/kube/objects.ts';
 import { createStore } from '../../../src/kube/store.ts';
-import { reduceWorkload, type Workload, workloadKey } from '../../../src/kube/workload.ts';
+import { reduceWorkload, type Workload, type WorkloadKind, workloadKey } from '../../../src/kube/workload.ts';
 import { done, type Outcome, requeue } from '../../../src/runtime/controller.ts';
 import { createFakeClock } from '../../support/fake-clock.ts';
 import { clientOptions, type Exchange, startApiServer } from '../kube/api-server.ts';
 
 const signal = new AbortController().signal;
 const knownRevisions = 'keyturn.dev/known-revisions';
+const lastRestarted = 'operator.1password.io/last-restarted';
+const second = 1_000;
 const minute = 60_000;
 /** The time of the API server when a test begins. */
 const now = Date.UTC(2026, 0, 1);
 const rotation = now - minute;
+const item = 'vaults/v/items/i';
 
 interface Given {
   /** Of the Secret `db`. */
@@ -29,6 +32,17 @@ interface Given {
   readonly observed?: boolean;
   readonly reportOnly?: boolean;
   readonly annotations?: Readonly<Record<string, string>>;
+  readonly kind?: WorkloadKind;
+  readonly resourceVersion?: string;
+  /** When it was restarted by us, before now. */
+  readonly restartedBefore?: number;
+  /** Its pods are new, and there are enough of them. */
+  readonly complete?: boolean;
+  readonly onDelete?: boolean;
+  readonly deleting?: boolean;
+  /** It names the key `password`, and not the whole Secret. */
+  readonly byKey?: boolean;
+  readonly budget?: RolloutBudget;
 }
 
 /** Writes down who is told what: the names of the calls, and of the Secrets that restarted. */
@@ -50,21 +64,34 @@ function newsTo(told: string[], restarted: string[]): RestartNews {
 
 const entry = (revision: number | undefined) => (revision === undefined ? {} : { [knownRevisions]: JSON.stringify({ db: revision }) });
 
-function deployment({ adopted, rolled, paused = false, observed = true, annotations = {} }: Given) {
+function deployment(given: Given) {
+  const { kind = 'Deployment', adopted, rolled, paused = false, observed = true, annotations = {}, complete = true } = given;
+  const { resourceVersion = '7', restartedBefore, onDelete = false, deleting = false, byKey = false } = given;
+  const restarted = restartedBefore === undefined ? undefined : new Date(now - restartedBefore).toISOString();
   const metadata = {
     namespace: 'ns',
     name: 'shop',
     uid: 'shop',
-    resourceVersion: '7',
+    resourceVersion,
     generation: 2,
     annotations: { ...entry(adopted), ...annotations },
+    ...(deleting && { deletionTimestamp: '2026-01-01T00:00:00Z' }),
   };
-  const containers = [{ envFrom: [{ secretRef: { name: 'db' } }] }];
-  const template = { metadata: { annotations: entry(rolled) }, spec: { containers } };
+  const secretKeyRef = { name: 'db', key: 'password' };
+  const containers = [byKey ? { env: [{ valueFrom: { secretKeyRef } }] } : { envFrom: [{ secretRef: { name: 'db' } }] }];
+  const notes = { ...entry(rolled), ...(restarted !== undefined && kind !== 'Rollout' && { [lastRestarted]: restarted }) };
+  const template = { metadata: { annotations: notes }, spec: { containers } };
+  const counts = { replicas: 1, updatedReplicas: complete ? 1 : 0, availableReplicas: 1 };
   return {
     metadata,
-    spec: { paused, selector: { matchLabels: { app: 'shop' } }, template },
-    status: { observedGeneration: observed ? 2 : 1 },
+    spec: {
+      paused,
+      selector: { matchLabels: { app: 'shop' } },
+      template,
+      ...(onDelete && { updateStrategy: { type: 'OnDelete' } }),
+      ...(kind === 'Rollout' && { restartAt: restarted }),
+    },
+    status: { observedGeneration: observed ? 2 : 1, restartedAt: complete ? restarted : undefined, ...counts },
   };
 }
 
@@ -90,23 +117,26 @@ async function setUp(given: Given) {
   const consumers = createConsumers({ ...stores, autoRestart: true });
   const restarted: string[] = [];
   const told: string[] = [];
+  const turns: string[] = [];
+  let waitingChanges = 0;
+  const rollouts = createRollouts({
+    clock,
+    budget: given.budget ?? { inAll: 0, perNamespace: 0 },
+    onTurn: (turn) => turns.push(turn),
+    onHeld: () => {},
+    onEnd: () => {},
+  });
   const reconcilerOptions = {
     ...stores,
     consumers,
     owners: createOwners(stores),
-    rollouts: createRollouts({
-      clock,
-      budget: { inAll: 0, perNamespace: 0 },
-      onTurn: () => {},
-      onHeld: () => {},
-      onEnd: () => {},
-    }),
+    rollouts,
     kube,
     clock,
     news: newsTo(told, restarted),
     debounce: 2_000,
     reportOnly: given.reportOnly ?? false,
-    onWaiting: () => {},
+    onWaiting: () => void (waitingChanges += 1),
   };
   const secret: ManagedSecret = {
     namespace: 'ns',
@@ -114,24 +144,51 @@ async function setUp(given: Given) {
     uid: 'db',
     resourceVersion: '5',
     labels: {},
-    annotations: { 'keyturn.dev/revisions': JSON.stringify({ password: given.revision ?? rotation }) },
+    annotations: {
+      'keyturn.dev/revisions': JSON.stringify({ password: given.revision ?? rotation }),
+      'operator.1password.io/item-path': item,
+      'operator.1password.io/item-version': '7',
+    },
     ownerReferences: [],
     dataWriters: undefined,
     writtenByUs: false,
   };
   const reconciler = createWorkloadReconciler(reconcilerOptions);
-  stores.workloads.put(reduceWorkload('Deployment')(deployment(given)));
+  const kind = given.kind ?? 'Deployment';
+  const key = `ns/${kind}/shop`;
+  let secretVersion = 5;
+  const put = (state: Given): void => stores.workloads.put(reduceWorkload(kind)(deployment(state)));
+  put(given);
   stores.secrets.put(secret);
   return {
     ...reconciler,
     api,
+    clock,
+    rollouts,
     restarted,
     told,
+    turns,
     secret,
-    workloads: stores.workloads,
+    key,
+    ...stores,
+    /** The cluster tells of another state of the workload. */
+    put,
+    /** A value in the Secret changes now. */
+    rotate: () => {
+      secretVersion += 1;
+      const notes = { ...secret.annotations, 'keyturn.dev/revisions': JSON.stringify({ password: clock.now() }) };
+      stores.secrets.put({ ...secret, resourceVersion: String(secretVersion), annotations: notes });
+    },
+    waitingChanges: () => waitingChanges,
+    /** The outcome of a reconcile whose one request is refused, or the error. */
+    refused: async (status: number): Promise<unknown> => {
+      const outcome = reconciler.reconcile(key, signal).catch((error: unknown) => error);
+      (await api.next()).answer(status, { reason: 'No' }, { date: '' });
+      return outcome;
+    },
     /** Reconciles while `answers` answer the requests, in order; gives the outcome and the requests. */
     run: async (...answers: readonly object[]): Promise<{ readonly outcome: Outcome; readonly requests: readonly Exchange[] }> => {
-      const outcome = reconciler.reconcile('ns/Deployment/shop', signal);
+      const outcome = reconciler.reconcile(key, signal);
       const requests: Exchange[] = [];
       for (const body of answers) {
         const exchange = await api.next();
@@ -141,6 +198,13 @@ async function setUp(given: Given) {
       return { outcome: await outcome, requests };
     },
   };
+}
+
+/** A workload that has to be rolled: its template has been the same since before the change, so that its birth need not be read. */
+async function dueRoll(given: Given = {}) {
+  const setting = await setUp({ adopted: 1, revision: now, ...given });
+  setting.clock.advance(2 * second);
+  return setting;
 }
 
 const written = deployment({});
@@ -288,5 +352,544 @@ describe('before the data of a Secret change', () => {
     const { adoptConsumers, secret, api } = await setUp({ rolled: 1 });
     await adoptConsumers(secret, signal);
     expect(api.count).toBe(0);
+  });
+});
+
+const bodyOf = ({ body }: Exchange): unknown => JSON.parse(body);
+
+describe('a workload that has to be rolled', () => {
+  it.each<[WorkloadKind, string]>([
+    ['StatefulSet', '/apis/apps/v1/namespaces/ns/statefulsets/shop'],
+    ['DaemonSet', '/apis/apps/v1/namespaces/ns/daemonsets/shop'],
+  ])('is rolled by its pod template: %s', async (kind, path) => {
+    const { run, restarted } = await dueRoll({ kind });
+    const { requests } = await run(written);
+    const notes = { [knownRevisions]: JSON.stringify({ db: now }), [lastRestarted]: '2026-01-01T00:00:02Z' };
+    const body = { metadata: { resourceVersion: '7' }, spec: { template: { metadata: { annotations: notes } } } };
+    expect([requests.map((request) => [request.path, bodyOf(request)]), restarted]).toEqual([[[path, body]], ['db']]);
+  });
+
+  it('is restarted, when it is a Rollout, from the next whole second on, with its entry beside that', async () => {
+    const { run, restarted, clock } = await dueRoll({ kind: 'Rollout' });
+    clock.advance(1);
+    const { requests } = await run(written);
+    const annotations = { [knownRevisions]: JSON.stringify({ db: now }) };
+    expect(requests.map((request) => [request.path, bodyOf(request)])).toEqual([
+      [
+        '/apis/argoproj.io/v1alpha1/namespaces/ns/rollouts/shop',
+        { metadata: { annotations, resourceVersion: '7' }, spec: { restartAt: '2026-01-01T00:00:03Z' } },
+      ],
+    ]);
+    expect(restarted).toEqual(['db']);
+  });
+
+  it('is followed: it is under way, and waits no more', async () => {
+    const { run, rollouts, key, waiting, isWaiting, waitingChanges } = await dueRoll();
+    await run(written);
+    expect([rollouts.isUnderway(key), rollouts.size, waiting().count, isWaiting(key, 'db'), waitingChanges()]).toEqual([
+      true,
+      1,
+      0,
+      false,
+      2,
+    ]);
+  });
+
+  it('is left as it is while it is being deleted, and gives its turn away', async () => {
+    const { run, put, rollouts, refused, api } = await dueRoll();
+    await refused(409);
+    put({ deleting: true, resourceVersion: '8' });
+    expect([(await run()).outcome, rollouts.size, api.count]).toEqual([done, 0, 1]);
+  });
+
+  it('is forgotten when it is gone', async () => {
+    const { run, workloads, waiting, key } = await dueRoll({ paused: true });
+    await run();
+    const before = waiting().count;
+    workloads.remove({ ...(workloads.get(key) as Workload), resourceVersion: '9' });
+    expect([before, waiting().count]).toEqual([1, 0]);
+  });
+});
+
+describe('several changes', () => {
+  it('that come one after another delay the rollout, until none has come for the debounce', async () => {
+    const { run, clock, rotate, restarted } = await setUp({ adopted: 1, revision: 0 });
+    rotate();
+    const waits = [(await run()).outcome];
+    clock.advance(1_500);
+    rotate();
+    clock.advance(second);
+    waits.push((await run()).outcome);
+    clock.advance(second);
+    await run(written);
+    expect([waits, restarted]).toEqual([[requeue(2 * second), requeue(second)], ['db']]);
+  });
+
+  it('that do not end delay it by no more than five debounces', async () => {
+    const { run, clock, rotate, restarted } = await setUp({ adopted: 1, revision: 0 });
+    const waits: Outcome[] = [];
+    for (let count = 0; count < 10; count += 1) {
+      rotate();
+      waits.push((await run()).outcome);
+      clock.advance(second);
+    }
+    rotate();
+    await run(written);
+    expect([waits.at(-2), waits.at(-1), restarted]).toEqual([requeue(2 * second), requeue(second), ['db']]);
+  });
+
+  it('make one rollout of a workload that has waited for long, too', async () => {
+    const { run, clock, rotate, put } = await dueRoll({ paused: true });
+    rotate();
+    await run();
+    clock.advance(60 * minute);
+    await run();
+    put({ adopted: 1, resourceVersion: '8' });
+    rotate();
+    expect((await run()).outcome).toEqual(requeue(2 * second));
+  });
+
+  it('are waited for while the workload is known to wait', async () => {
+    const { run, rotate, waiting, isWaiting, key } = await setUp({ adopted: 1, revision: 0 });
+    rotate();
+    await run();
+    expect([waiting().count, isWaiting(key, 'db'), isWaiting(key, 'tls')]).toEqual([1, true, false]);
+  });
+});
+
+describe('a workload that is not to be restarted', () => {
+  const skip = { 'keyturn.dev/restart': 'skip' };
+
+  it('is given its entry, does not roll, and is told of', async () => {
+    const { run, restarted, told, waiting } = await dueRoll({ annotations: skip });
+    const { outcome, requests } = await run(written);
+    expect(requests.map(bodyOf)).toEqual([
+      { metadata: { resourceVersion: '7', annotations: { [knownRevisions]: JSON.stringify({ db: now }) } } },
+    ]);
+    expect([outcome, restarted, told, waiting().count]).toEqual([done, [], ['skipped'], 0]);
+  });
+
+  it('is told of its annotation when that says something else, and is restarted', async () => {
+    const { run, restarted, told } = await dueRoll({ annotations: { 'keyturn.dev/restart': 'never' } });
+    await run(written);
+    expect([told, restarted]).toEqual([['the annotation keyturn.dev/restart must be skip; it is not heeded'], ['db']]);
+  });
+});
+
+const interval = (text: string) => ({ annotations: { 'keyturn.dev/min-restart-interval': text } });
+
+const waits = (until: string): string => `queued until ${until}, for keyturn.dev/min-restart-interval`;
+
+describe('a workload with an interval between restarts', () => {
+  it.each<WorkloadKind>(['Deployment', 'StatefulSet', 'DaemonSet', 'Rollout'])('waits until it has passed: %s', async (kind) => {
+    const { run, told, api, rollouts, waiting } = await dueRoll({ kind, restartedBefore: 10 * minute, ...interval('1h') });
+    expect((await run()).outcome).toEqual(requeue(50 * minute - 2 * second));
+    expect([told, api.count, rollouts.size, waiting().count]).toEqual([[waits('2026-01-01T00:50:00Z')], 0, 0, 1]);
+  });
+
+  it('is rolled when it has passed', async () => {
+    const { run, clock, restarted } = await dueRoll({ restartedBefore: 10 * minute, ...interval('1h') });
+    const { outcome } = await run();
+    clock.advance(outcome.next === 'requeue' ? outcome.after : 0);
+    await run(written);
+    expect(restarted).toEqual(['db']);
+  });
+
+  it.each(['1 hour', '-1h', '', '1d', '3600'])('that cannot be read (%j) is told of it, and rolled', async (text) => {
+    const { run, restarted, told } = await dueRoll({ restartedBefore: minute, ...interval(text) });
+    await run(written);
+    const message = 'the annotation keyturn.dev/min-restart-interval must be a duration such as 1h30m; it is not heeded';
+    expect([told, restarted]).toEqual([[message], ['db']]);
+  });
+
+  it.each(['720h', '999999999h', '999999999h'.repeat(10)])('of a very long time (%s) is looked at again after a day', async (text) => {
+    const { run, told } = await dueRoll({ restartedBefore: minute, ...interval(text) });
+    expect((await run()).outcome).toEqual(requeue(24 * 60 * minute));
+    expect(told).toEqual([expect.stringMatching(/^queued until \S+Z, for /)]);
+  });
+
+  it('is rolled when it has not been restarted before, however long that is', async () => {
+    const { run, restarted } = await dueRoll(interval('999999h'));
+    await run(written);
+    expect(restarted).toEqual(['db']);
+  });
+
+  it('is rolled at once when it is 0', async () => {
+    const { run, restarted } = await dueRoll({ restartedBefore: 1, ...interval('0') });
+    await run(written);
+    expect(restarted).toEqual(['db']);
+  });
+});
+
+describe('while restarts are only reported', () => {
+  it('a restart is told of once, and nothing is written', async () => {
+    const { run, api, told, restarted, waiting, rollouts } = await dueRoll({ reportOnly: true });
+    const outcomes = [(await run()).outcome, (await run()).outcome];
+    expect([outcomes, told, restarted, api.count, waiting().count, rollouts.size]).toEqual([[done, done], ['wouldRestart'], [], 0, 0, 0]);
+  });
+
+  it('the next change is told of again', async () => {
+    const { run, clock, rotate, told, api } = await dueRoll({ reportOnly: true });
+    await run();
+    rotate();
+    clock.advance(2 * second);
+    await run();
+    expect([told, api.count]).toEqual([['wouldRestart', 'wouldRestart'], 0]);
+  });
+
+  it('an entry is remembered, and not written', async () => {
+    const { run, api, latestKnown } = await setUp({ reportOnly: true, revision: 0 });
+    const before = latestKnown('ns/db');
+    await run();
+    expect([before, latestKnown('ns/db'), api.count, (await run()).outcome]).toEqual([0, 0, 0, done]);
+  });
+
+  it('a consumer is adopted in memory alone, before the data of a Secret change', async () => {
+    const { adoptConsumers, secret, api, run, rotate, clock, told } = await setUp({ reportOnly: true, revision: 0 });
+    await adoptConsumers(secret, signal);
+    rotate();
+    clock.advance(2 * second);
+    await run();
+    expect([api.count, told]).toEqual([0, ['wouldRestart']]);
+  });
+
+  it('one that is not to be restarted is not reported', async () => {
+    const { run, told, api } = await dueRoll({ reportOnly: true, annotations: { 'keyturn.dev/restart': 'skip' } });
+    await run();
+    await run();
+    expect([told, api.count]).toEqual([['skipped'], 0]);
+  });
+});
+
+describe('a roll that the API server refuses', () => {
+  it.each([400, 403, 422])('for good (%i) is told of, tried again after half a minute, and gives its place away', async (status) => {
+    const { refused, told, rollouts, waiting, restarted } = await dueRoll({ budget: { inAll: 1, perNamespace: 1 } });
+    expect(await refused(status)).toEqual(requeue(30 * second));
+    expect([told, rollouts.size, waiting().count, restarted]).toEqual([['refused'], 0, 1, []]);
+  });
+
+  it('because the workload is gone is nothing to talk about', async () => {
+    const { refused, told, rollouts } = await dueRoll();
+    expect([await refused(404), told, rollouts.size]).toEqual([requeue(30 * second), [], 0]);
+  });
+
+  it.each([500, 503])('for a while (%i) is a failure, and gives its place away', async (status) => {
+    const { refused, told, rollouts } = await dueRoll();
+    expect(await refused(status)).toMatchObject({ status });
+    expect([told, rollouts.size]).toEqual([[], 0]);
+  });
+
+  it('because the workload changed is planned anew, and keeps its place', async () => {
+    const { refused, run, rollouts, restarted } = await dueRoll({ budget: { inAll: 1, perNamespace: 1 } });
+    expect([isConflict(await refused(409)), rollouts.size]).toEqual([true, 1]);
+    await run(written);
+    expect([restarted, rollouts.size]).toEqual([['db'], 1]);
+  });
+
+  it('because the workload changed, and knows the revision then, gives its place away', async () => {
+    const { refused, run, put, rollouts } = await dueRoll();
+    await refused(409);
+    put({ adopted: now, resourceVersion: '8' });
+    expect([(await run()).outcome, rollouts.size]).toEqual([done, 0]);
+  });
+});
+
+/** Rolled so often, and each time put back at once. */
+async function putBack(times: number) {
+  const setting = await dueRoll();
+  for (let count = 0; count < times; count += 1) {
+    await setting.run(deployment({ adopted: 1, resourceVersion: String(8 + count) }));
+  }
+  return setting;
+}
+
+describe('a workload whose template somebody puts back', () => {
+  it('is rolled once more at once, then after a minute, then after two', async () => {
+    const { run, clock, restarted, told } = await putBack(2);
+    const first = (await run()).outcome;
+    clock.advance(minute);
+    await run(deployment({ adopted: 1, resourceVersion: '10' }));
+    const third = (await run()).outcome;
+    expect([first, third, restarted.length, told]).toEqual([requeue(minute), requeue(2 * minute), 3, ['reverted', 'reverted']]);
+  });
+
+  it('is rolled for the next change as ever', async () => {
+    const { run, clock, rotate, restarted } = await putBack(2);
+    rotate();
+    clock.advance(2 * second);
+    await run(written);
+    expect(restarted).toHaveLength(3);
+  });
+
+  it('keeps no place while it waits', async () => {
+    const { run, rollouts, put } = await putBack(2);
+    await run();
+    put({ adopted: 1, resourceVersion: '20' });
+    expect([rollouts.size, (await run()).outcome]).toEqual([0, requeue(minute)]);
+  });
+});
+
+/** Three rollouts of the version that the Secret holds have failed. */
+async function heldRoll() {
+  const setting = await dueRoll();
+  for (const name of ['a', 'b', 'c']) {
+    const other = { ...(setting.workloads.get(setting.key) as Workload), name, uid: name };
+    const failed = { ...other, rollout: { complete: false, available: false, failed: true, progress: '' } };
+    setting.rollouts.request(other);
+    setting.rollouts.begun(failed, other, [{ item, version: '7' }]);
+    setting.rollouts.observe(`ns/Deployment/${name}`, failed);
+  }
+  return setting;
+}
+
+const resource = (resume: string): OnePasswordItem =>
+  reduceOnePasswordItem({
+    metadata: { namespace: 'ns', name: 'db', uid: 'r', resourceVersion: '1', annotations: { 'keyturn.dev/resume': resume } },
+  });
+
+describe('a workload whose version of the item failed elsewhere', () => {
+  it('is held, and told of', async () => {
+    const { run, told, api, waiting, rollouts } = await heldRoll();
+    expect([(await run()).outcome, told, api.count, waiting().count, rollouts.size]).toEqual([done, ['held'], 0, 1, 0]);
+  });
+
+  it.each(['7', 'true'])('is rolled when the resource says to go on: %s', async (resume) => {
+    const { run, items, restarted } = await heldRoll();
+    items.put(resource(resume));
+    await run(written);
+    expect(restarted).toEqual(['db']);
+  });
+
+  it.each(['6', 'false', '', 'True'])('stays held when the resource says something else: %j', async (resume) => {
+    const { run, items, told } = await heldRoll();
+    items.put(resource(resume));
+    await run();
+    expect(told).toEqual(['held']);
+  });
+
+  it('is rolled when a Deployment that asks for the Secret says to go on', async () => {
+    const { run, workloads, restarted } = await heldRoll();
+    const asks = { 'operator.1password.io/item-path': item, 'operator.1password.io/item-name': 'db', 'keyturn.dev/resume': '7' };
+    const metadata = { namespace: 'ns', name: 'asking', uid: 'asking', resourceVersion: '1', annotations: asks };
+    workloads.put(reduceWorkload('Deployment')({ metadata }));
+    await run(written);
+    expect(restarted).toEqual(['db']);
+  });
+
+  it('is rolled for the next version', async () => {
+    const { run, secrets, secret, restarted } = await heldRoll();
+    secrets.put({ ...secret, resourceVersion: '6', annotations: { ...secret.annotations, 'operator.1password.io/item-version': '8' } });
+    await run(written);
+    expect(restarted).toEqual(['db']);
+  });
+});
+
+describe('a workload that finds no place in the budget', () => {
+  const other = 'ns/Deployment/other';
+
+  async function crowded() {
+    const setting = await dueRoll({ budget: { inAll: 1, perNamespace: 1 } });
+    const rolling = { ...(setting.workloads.get(setting.key) as Workload), name: 'other', uid: 'other' };
+    setting.rollouts.found(rolling, []);
+    return { ...setting, end: () => setting.rollouts.observe(other, undefined) };
+  }
+
+  it('waits, and is told of', async () => {
+    const { run, told, api, waiting } = await crowded();
+    expect([(await run()).outcome, told, api.count, waiting().count]).toEqual([done, ['queued until other rollouts have ended'], 0, 1]);
+  });
+
+  it('is rolled on its turn', async () => {
+    const { run, end, turns, key, restarted, rollouts } = await crowded();
+    await run();
+    end();
+    const turn = [...turns];
+    await run(written);
+    expect([turn, restarted, rollouts.size]).toEqual([[key], ['db'], 1]);
+  });
+
+  it('gives its turn to the next when it is paused then', async () => {
+    const { run, end, put, rollouts } = await crowded();
+    await run();
+    end();
+    put({ adopted: 1, paused: true, resourceVersion: '8' });
+    await run();
+    expect(rollouts.size).toBe(0);
+  });
+
+  it('waits since the first of its changes, however long', async () => {
+    const { run, clock, rotate, waiting } = await crowded();
+    await run();
+    clock.advance(minute);
+    rotate();
+    clock.advance(2 * second);
+    await run();
+    expect(waiting()).toEqual({ count: 1, since: 2 * second });
+  });
+});
+
+describe('a workload that names a key that is gone', () => {
+  it('is not rolled, waits, and is told of', async () => {
+    const { run, told, api, waiting, rollouts } = await dueRoll({ byKey: true, revision: -now });
+    expect([(await run()).outcome, told, api.count, waiting().count, rollouts.size]).toEqual([done, ['blocked'], 0, 1, 0]);
+  });
+
+  it('gives its place away when the key went after its turn came', async () => {
+    const { refused, run, secrets, secret, clock, told, rollouts } = await dueRoll({ byKey: true });
+    await refused(409);
+    const revisions = JSON.stringify({ password: -clock.now() });
+    secrets.put({ ...secret, resourceVersion: '6', annotations: { ...secret.annotations, 'keyturn.dev/revisions': revisions } });
+    clock.advance(2 * second);
+    await run();
+    expect([told, rollouts.size]).toEqual([['blocked'], 0]);
+  });
+
+  it('is rolled when the key is back', async () => {
+    const { run, rotate, clock, restarted, waiting } = await dueRoll({ byKey: true, revision: -now });
+    await run();
+    rotate();
+    clock.advance(2 * second);
+    await run(written);
+    expect([restarted, waiting().count]).toEqual([['db'], 0]);
+  });
+});
+
+describe('rollouts that a process before began', () => {
+  const underway: Given = { rolled: rotation, complete: false, restartedBefore: minute };
+
+  it.each<[string, Given]>([
+    ['of a Deployment', underway],
+    ['of a StatefulSet', { ...underway, kind: 'StatefulSet' }],
+    [
+      'of a Rollout, whose entry stands beside its restart',
+      { kind: 'Rollout', adopted: rotation, complete: false, restartedBefore: minute },
+    ],
+    ['that is almost 15 minutes old', { ...underway, restartedBefore: 15 * minute }],
+  ])('take a place: %s', async (_, given) => {
+    const { takeOver, rollouts, key } = await setUp(given);
+    takeOver(undefined);
+    expect([rollouts.size, rollouts.isUnderway(key)]).toEqual([1, true]);
+  });
+
+  it.each<[string, Given]>([
+    ['is complete', { ...underway, complete: true }],
+    ['is older than 15 minutes', { ...underway, restartedBefore: 15 * minute + second }],
+    ['was not begun by us', { ...underway, rolled: 1 }],
+    ['was begun by somebody else: it was adopted alone', { ...underway, rolled: 1, adopted: rotation }],
+    ['was for a Secret that never changed', { ...underway, rolled: 0, revision: 0 }],
+    ['replaces pods when somebody deletes them', { ...underway, kind: 'StatefulSet', onDelete: true }],
+  ])('take none when one %s', async (_, given) => {
+    const { takeOver, rollouts, key } = await setUp(given);
+    takeOver(undefined);
+    expect([rollouts.size, rollouts.isUnderway(key)]).toEqual([0, false]);
+  });
+
+  it.each([
+    ['ns', 1],
+    ['other', 0],
+  ])('are looked for in the namespace %s: %i', async (namespace, expected) => {
+    const { takeOver, rollouts } = await setUp(underway);
+    takeOver(namespace);
+    expect(rollouts.size).toBe(expected);
+  });
+
+  it('are known with the version that they bring: their failure counts for it', async () => {
+    const { takeOver, rollouts, workloads, key } = await heldRoll();
+    const found = { ...(workloads.get(key) as Workload), name: 'found', uid: 'found', resourceVersion: '1' };
+    const rolledNow = { [knownRevisions]: JSON.stringify({ db: now }), [lastRestarted]: '2026-01-01T00:00:00Z' };
+    const state = { complete: false, available: false, failed: false, progress: '' };
+    workloads.put({ ...found, templateAnnotations: rolledNow, rollout: state });
+    takeOver(undefined);
+    const before = rollouts.isHeld({ item, version: '7' });
+    const complete = { ...state, complete: true, available: true };
+    workloads.put({ ...found, templateAnnotations: rolledNow, rollout: complete, resourceVersion: '2' });
+    expect([before, rollouts.isHeld({ item, version: '7' })]).toEqual([true, false]);
+  });
+});
+
+describe('the latest revision that anybody is known to have of a Secret', () => {
+  it.each<[string, Given, number]>([
+    ['is what a workload states', { adopted: 5 }, 5],
+    ['is what its template states, when that is later', { adopted: 5, rolled: 9 }, 9],
+    ['is 0 when nobody states any', {}, 0],
+  ])('%s', async (_, given, expected) => {
+    const { latestKnown } = await setUp(given);
+    expect(latestKnown('ns/db')).toBe(expected);
+  });
+
+  it('is that of this Secret alone, in this namespace', async () => {
+    const { latestKnown } = await setUp({ adopted: 5 });
+    expect([latestKnown('ns/tls'), latestKnown('other/db')]).toEqual([0, 0]);
+  });
+
+  it('is what was remembered, when the workload does not state it any more', async () => {
+    const { latestKnown, put } = await setUp({ adopted: 5 });
+    put({ resourceVersion: '8' });
+    expect(latestKnown('ns/db')).toBe(5);
+  });
+});
+
+describe('before the data of a Secret change, a consumer', () => {
+  it('whose annotation was taken away is given back what it stated', async () => {
+    const { adoptConsumers, secret, api, put } = await setUp({ adopted: 5 });
+    put({ resourceVersion: '8' });
+    const adopted = adoptConsumers(secret, signal);
+    const request = await api.next();
+    request.answer(200, written);
+    await adopted;
+    expect(bodyOf(request)).toEqual({ metadata: { resourceVersion: '8', annotations: { [knownRevisions]: '{"db":5}' } } });
+  });
+
+  it('that admission refuses is remembered, and rolled for the change as any other', async () => {
+    const { adoptConsumers, secret, api, rotate, clock, run, restarted } = await setUp({ revision: 0 });
+    const adopted = adoptConsumers(secret, signal);
+    (await api.next()).answer(403, { reason: 'Forbidden' }, { date: '' });
+    await adopted;
+    rotate();
+    clock.advance(2 * second);
+    await run(written);
+    expect(restarted).toEqual(['db']);
+  });
+
+  it.each<[string, Given]>([
+    ['that its changes do not restart', { annotations: { 'operator.1password.io/auto-restart': 'false' } }],
+    ['that is being deleted', { deleting: true }],
+  ])('%s is left alone', async (_, given) => {
+    const { adoptConsumers, secret, api } = await setUp({ revision: 0, ...given });
+    await adoptConsumers(secret, signal);
+    expect(api.count).toBe(0);
+  });
+
+  it('that is gone holds nothing up, and is nothing to talk about', async () => {
+    const { adoptConsumers, secret, api, told } = await setUp({ revision: 0 });
+    const adopted = adoptConsumers(secret, signal);
+    (await api.next()).answer(404, { reason: 'NotFound' });
+    await adopted;
+    expect(told).toEqual([]);
+  });
+
+  it('that went between two attempts holds nothing up', async () => {
+    const { adoptConsumers, secret, api } = await setUp({ revision: 0 });
+    const adopted = adoptConsumers(secret, signal);
+    (await api.next()).answer(409, { reason: 'Conflict' });
+    (await api.next()).answer(404, { reason: 'NotFound' });
+    await adopted;
+    expect(api.count).toBe(2);
+  });
+
+  it('that cannot be written to now holds the change up', async () => {
+    const { adoptConsumers, secret, api } = await setUp({ revision: 0 });
+    const failed = adoptConsumers(secret, signal).catch((error: unknown) => error);
+    (await api.next()).answer(500, {});
+    expect(await failed).toMatchObject({ status: 500 });
+  });
+
+  it('without a history yet is taken to have what there is, or just before: it may still have to be rolled', async () => {
+    const { adoptConsumers, secret, api } = await setUp({ observed: false });
+    const adopted = adoptConsumers(secret, signal);
+    const request = await api.next();
+    request.answer(200, written);
+    await adopted;
+    expect(bodyOf(request)).toHaveProperty(['metadata', 'annotations', knownRevisions], JSON.stringify({ db: rotation - 1 }));
   });
 });

@@ -1,7 +1,9 @@
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { createKubeClient } from '../../../src/kube/client.ts';
-import { createClusterCache, reflectCluster } from '../../../src/kube/cluster-cache.ts';
+import { createClusterCache, isOptional, readCluster, reflectCluster } from '../../../src/kube/cluster-cache.ts';
+import * as types from '../../../src/kube/resource.ts';
 import { createFakeClock } from '../../support/fake-clock.ts';
+import { onePasswordItems } from '../../../src/kube/objects.ts';
 import { clientOptions, type Exchange, startApiServer } from './api-server.ts';
 
 /** The first request of each list that is kept of some namespaces, all of them when none is named: those come together. */
@@ -61,4 +63,107 @@ describe('the cluster is read', () => {
       Array.from({ length: secrets }, () => ['keyturn.dev/managed=true', true]),
     );
   });
+});
+
+/** Answers each request as `statusOf` says of its path: lists with one object of the collection's name, and watches not at all. */
+async function cluster(statusOf: (path: string) => number) {
+  const api = await startApiServer();
+  const clock = createFakeClock();
+  const client = createKubeClient(clientOptions(api, clock));
+  onTestFinished(() => client.close());
+  const serve = ({ path, query, answer }: Exchange): void => {
+    if (query.has('watch')) return;
+    const name = path.split('/').at(-1) ?? '';
+    const item = { metadata: { namespace: 'ns', name, uid: name, resourceVersion: '1' } };
+    answer(statusOf(path), { metadata: { resourceVersion: '1' }, items: [item] });
+  };
+  void (async () => {
+    for (;;) serve(await api.next());
+  })();
+  return { api, clock, client, cache: createClusterCache() };
+}
+
+type Cluster = Awaited<ReturnType<typeof cluster>>;
+const workloadsOf = ({ cache }: Cluster): readonly string[] => [...cache.workloads.values()].map(({ kind }) => kind).toSorted();
+const onlyIn = (plurals: readonly string[], status: number) => (path: string) =>
+  plurals.includes(path.split('/').at(-1) ?? '') ? status : 200;
+const extras = ['statefulsets', 'daemonsets', 'rollouts'];
+
+/** Keeps the cache equal to a cluster; gives the scopes that were told of as read, and the failures. */
+function reflected({ cache, client, clock }: Cluster, watchNamespaces: readonly string[] = []) {
+  const stop = new AbortController();
+  const synced: (string | undefined)[] = [];
+  const failures: string[] = [];
+  const reflection = reflectCluster(
+    cache,
+    {
+      client,
+      clock,
+      random: () => 0.5,
+      watchNamespaces,
+      onSynced: (namespace) => synced.push(namespace),
+      onFailure: ({ status }, { plural }) => failures.push(`${plural} ${status}`),
+    },
+    stop.signal,
+  );
+  onTestFinished(async () => {
+    stop.abort();
+    await reflection.ended;
+  });
+  return { ...reflection, synced, failures };
+}
+
+describe('a cluster', () => {
+  it.each([404, 403])('is known without the kinds that Secrets can be synced without: %i', async (status) => {
+    const given = await cluster(onlyIn(extras, status));
+    const { started, isSynced, synced, failures } = reflected(given);
+    await started;
+    expect([synced, isSynced('ns'), workloadsOf(given)]).toEqual([[undefined], true, ['Deployment']]);
+    expect(failures.toSorted()).toEqual(extras.map((plural) => `${plural} ${status}`).toSorted());
+  });
+
+  it('is known with all kinds of workloads, each under its own key', async () => {
+    const given = await cluster(() => 200);
+    await reflected(given).started;
+    expect(workloadsOf(given)).toEqual(['DaemonSet', 'Deployment', 'Rollout', 'StatefulSet']);
+  });
+
+  it('is not known as long as another kind fails', async () => {
+    const given = await cluster(onlyIn(['deployments'], 500));
+    const { isSynced, synced, failures } = reflected(given);
+    await vi.waitFor(() => expect(failures).toEqual(['deployments 500']), { interval: 1 });
+    await vi.waitFor(() => expect(workloadsOf(given)).toEqual(['DaemonSet', 'Rollout', 'StatefulSet']), { interval: 1 });
+    expect([synced, isSynced('ns')]).toEqual([[], false]);
+  });
+
+  it('of which a namespace forbids its Secrets is not known there, and keeps nobody waiting', async () => {
+    const given = await cluster((path) => (path === '/api/v1/namespaces/closed/secrets' ? 403 : 200));
+    const { started, isSynced, synced } = reflected(given, ['open', 'closed']);
+    await started;
+    expect([synced, isSynced('open'), isSynced('closed')]).toEqual([['open'], true, false]);
+  });
+});
+
+const read = ({ cache, client }: Cluster): Promise<void> => readCluster(cache, client, undefined, new AbortController().signal);
+
+describe('a cluster that is read once', () => {
+  it.each([404, 403])('is read without the kinds that Secrets can be synced without: %i', async (status) => {
+    const given = await cluster(onlyIn(extras, status));
+    await read(given);
+    expect(workloadsOf(given)).toEqual(['Deployment']);
+  });
+
+  it.each([
+    ['of those fails for another reason', 'statefulsets', 500],
+    ['that is needed is not there', 'onepassworditems', 404],
+    ['that is needed may not be read', 'deployments', 403],
+  ])('is not read when a kind %s', async (_, plural, status) => {
+    await expect(read(await cluster(onlyIn([plural], status)))).rejects.toMatchObject({ status });
+  });
+});
+
+it('Secrets can be synced without StatefulSets, DaemonSets and Rollouts; nothing else is optional', () => {
+  const { secrets, deployments, namespaces, statefulSets, daemonSets, rollouts } = types;
+  const all = [onePasswordItems, secrets, deployments, namespaces, statefulSets, daemonSets, rollouts];
+  expect(all.filter(isOptional)).toEqual([statefulSets, daemonSets, rollouts]);
 });

@@ -70,12 +70,43 @@ describe('an object', () => {
     expect([messageOf(await next()), server.count]).toEqual(['after ten minutes', 2]);
   });
 
+  it('gets events of one reason about several things, about each once in ten minutes', async () => {
+    const { recorder, server, next } = await setUp();
+    const record = (about: string): boolean => recorder.record(subject('db'), 'Normal', 'Restarted', `about ${about}`, about);
+    const told = [record('db 1'), record('db 2'), record('db 1'), record('db 2')];
+    expect([await next(), await next()].map(messageOf).toSorted()).toEqual(['about db 1', 'about db 2']);
+    expect([told, server.count]).toEqual([[true, true, false, false], 2]);
+  });
+
+  it('that has another of the same name after it is not taken for it', async () => {
+    const { recorder } = await setUp();
+    const record = (uid: string): boolean => recorder.record({ ...subject('db'), uid }, 'Normal', 'Restarted', 'm', 'db 1');
+    expect([record('u'), record('v'), record('u')]).toEqual([true, true, false]);
+  });
+
   it('gets events of several reasons, and others get theirs', async () => {
     const { recorder, next } = await setUp();
     recorder.record(subject('db'), 'Warning', 'ItemNotFound', 'a');
     recorder.record(subject('db'), 'Warning', 'VaultNotFound', 'b');
     recorder.record(subject('other'), 'Warning', 'ItemNotFound', 'c');
     expect([await next(), await next(), await next()].map(messageOf).toSorted()).toEqual(['a', 'b', 'c']);
+  });
+});
+
+describe('whoever records an event is told', () => {
+  it('that it is news, even when it is lost, and so the log has it', async () => {
+    const { recorder, onLost } = await setUp();
+    const told = new Set<boolean>();
+    for (let count = 0; count < 1_100; count += 1) told.add(recorder.record(subject(`db-${count}`), 'Normal', 'Synced', 'm'));
+    expect([[...told], onLost.mock.calls.length > 0]).toEqual([[true], true]);
+  });
+
+  it('that it was said a short while ago', async () => {
+    const { recorder, clock } = await setUp();
+    const record = (): boolean => recorder.record(subject('db'), 'Normal', 'Synced', 'm');
+    const told = [record(), record()];
+    clock.advance(10 * minute);
+    expect([...told, record()]).toEqual([true, false, true]);
   });
 });
 
@@ -124,7 +155,7 @@ describe('an API server that does not take events', () => {
 it('nothing is recorded once the process stops', async () => {
   const { recorder, server, stop, onLost } = await setUp();
   stop.abort();
-  recorder.record(subject('db'), 'Normal', 'Synced', 'm');
+  const news = recorder.record(subject('db'), 'Normal', 'Synced', 'm');
   await new Promise(setImmediate);
-  expect([server.count, onLost.mock.calls.length]).toEqual([0, 0]);
+  expect([news, server.count, onLost.mock.calls.length]).toEqual([false, 0, 0]);
 });

@@ -260,3 +260,101 @@ describe('a reflector that is stopped', () => {
     await ended;
   });
 });
+
+describe('a collection that need not be there', () => {
+  const absent = [
+    ['is unknown to the cluster', 404],
+    ['may not be read', 403],
+  ] as const;
+  const optional = { optional: true } as const;
+  const pause = 30_000;
+
+  it.each(absent)('is empty, and known at once, when it %s', async (_, status) => {
+    const { api, failure, held, onSynced } = await reflect(optional);
+    (await api.next()).answer(status, {});
+    expect((await failure()).error.status).toBe(status);
+    expect([held(), onSynced.mock.calls.length]).toEqual([[], 1]);
+  });
+
+  it.each(absent)('is looked for again every half a minute while it %s, and no sooner', async (_, status) => {
+    const { api, failure, clock } = await reflect(optional);
+    const delays: number[] = [];
+    for (let count = 0; count < 3; count += 1) {
+      (await api.next()).answer(status, {});
+      await vi.waitFor(() => expect(clock.timers).toEqual([pause]), { interval: 1 });
+      delays.push((await failure()).delay);
+    }
+    const { query } = await api.next();
+    expect([delays, query.has('watch')]).toEqual([[pause, pause, pause], false]);
+  });
+
+  it('is counted as one failure, however often it is not there', async () => {
+    const { api, failure } = await reflect(optional);
+    const counts: number[] = [];
+    for (let times = 0; times < 3; times += 1) {
+      (await api.next()).answer(404, {});
+      counts.push((await failure()).count);
+    }
+    expect(counts).toEqual([1, 1, 1]);
+  });
+
+  it('is read and watched when it is installed later, and not told of as known once more', async () => {
+    const { api, failure, listed, untilHeld, onSynced } = await reflect(optional);
+    (await api.next()).answer(404, {});
+    await failure();
+    const watch = await listed(5, object('a', 1));
+    watch.write(event('ADDED', object('b', 6)));
+    await untilHeld('a@1', 'b@6');
+    expect([watch.query.get('resourceVersion'), onSynced.mock.calls.length]).toEqual(['5', 1]);
+  });
+
+  it.each(absent)('is empty as soon as it %s, after it was there', async (_, status) => {
+    const { api, failure, listed, untilHeld } = await reflect(optional);
+    const watch = await listed(5, object('a', 1));
+    watch.reset();
+    await failure();
+    (await api.next()).answer(status, {});
+    await untilHeld();
+    expect((await failure()).delay).toBe(pause);
+  });
+
+  it('takes nothing from the store that is not its own when it is removed', async () => {
+    const { api, failure, listed, store, untilHeld } = await reflect({ ...optional, covers: ({ name }) => name !== 'other' });
+    store.put({ namespace: 'ns', name: 'other', uid: 'o', resourceVersion: '1' });
+    const watch = await listed(5, object('a', 1));
+    watch.answer(404, {});
+    await failure();
+    await untilHeld('other@1');
+    expect((await api.next()).query.has('watch')).toBe(false);
+  });
+
+  it('is read anew when it is installed once more', async () => {
+    const { failure, listed, held } = await reflect(optional);
+    const watch = await listed(50, object('a', 40));
+    watch.answer(404, {});
+    await failure();
+    await listed(70, object('a', 60));
+    expect(held()).toEqual(['a@60']);
+  });
+
+  it('that fails for another reason is tried again like any other, and not known', async () => {
+    const { api, failure, onSynced } = await reflect(optional);
+    (await api.next()).answer(500, {});
+    expect([(await failure()).delay < 1_000, onSynced.mock.calls.length]).toEqual([true, 0]);
+  });
+
+  it.each(absent)('is not known while it %s, unless it is said that it need not be there', async (_, status) => {
+    const { api, failure, onSynced } = await reflect();
+    (await api.next()).answer(status, {});
+    expect([(await failure()).delay < 1_000, onSynced.mock.calls.length]).toEqual([true, 0]);
+  });
+
+  it('ends while it waits to be looked for', async () => {
+    const { api, clock, stop, ended } = await reflect(optional);
+    (await api.next()).answer(404, {});
+    await vi.waitFor(() => expect(clock.timers).toEqual([pause]), { interval: 1 });
+    stop.abort();
+    await ended;
+    expect(clock.timers).toEqual([]);
+  });
+});

@@ -1,0 +1,117 @@
+import { describe, expect, it } from 'vitest';
+import { createEntries } from '../../../src/controllers/entries.ts';
+import type { Revisions } from '../../../src/domain/revisions.ts';
+import { createStore } from '../../../src/kube/store.ts';
+import { reduceWorkload, type Workload, workloadKey } from '../../../src/kube/workload.ts';
+
+const annotation = 'keyturn.dev/known-revisions';
+let resourceVersion = 0;
+
+interface Stated {
+  readonly adopted?: string;
+  readonly rolled?: string;
+  readonly uid?: string;
+}
+
+const notes = (text: string | undefined) => (text === undefined ? {} : { [annotation]: text });
+
+function workload({ adopted, rolled, uid = 'u' }: Stated): Workload {
+  resourceVersion += 1;
+  const metadata = { namespace: 'ns', name: 'x', uid, resourceVersion: String(resourceVersion), annotations: notes(adopted) };
+  const object = { metadata, spec: { template: { metadata: { annotations: notes(rolled) } } } };
+  return reduceWorkload('Deployment')(object);
+}
+
+function setUp(memoryFirst = false) {
+  const workloads = createStore<Workload>(workloadKey);
+  const entries = createEntries(workloads, memoryFirst);
+  /** What is known once the cluster has told of a workload that states this. */
+  const seen = (stated: Stated) => {
+    const object = workload(stated);
+    workloads.put(object);
+    return entries.of(object);
+  };
+  return {
+    workloads,
+    seen,
+    of: (object: Workload) => entries.of(object),
+    remember: (object: Workload, adopted: Revisions) => entries.remember(object, adopted),
+  };
+}
+
+describe('what a workload is known to have', () => {
+  it('is what it states in its metadata and its pod template', () => {
+    const { seen } = setUp();
+    expect(seen({ adopted: '{"db":5}', rolled: '{"db":7}' })).toEqual({ adopted: { db: 5 }, rolled: { db: 7 } });
+  });
+
+  it('is what it stated last when its annotation is taken away, and what its template states now', () => {
+    const { seen } = setUp();
+    seen({ adopted: '{"db":5}', rolled: '{"tls":3}' });
+    seen({ adopted: '{"db":6}' });
+    expect(seen({ rolled: '{"tls":9}' })).toEqual({ adopted: { db: 6 }, rolled: { tls: 9 } });
+  });
+
+  it('is what it stated last when its annotation becomes nonsense', () => {
+    const { seen } = setUp();
+    seen({ adopted: '{"db":5}' });
+    expect(seen({ adopted: 'nonsense' }).adopted).toEqual({ db: 5 });
+  });
+
+  it('is what it states, whatever it stated before', () => {
+    const { seen } = setUp();
+    seen({ adopted: '{"db":5}' });
+    expect(seen({ adopted: '{"tls":4}' }).adopted).toEqual({ tls: 4 });
+  });
+
+  it('is nothing for a new one of the same name, whether the old one was seen to go or not', () => {
+    const { seen, workloads } = setUp();
+    seen({ adopted: '{"db":5}' });
+    const replaced = seen({ uid: 'v' });
+    seen({ uid: 'v', adopted: '{"db":6}' });
+    workloads.remove(workload({ uid: 'v' }));
+    expect([replaced.adopted, seen({ uid: 'w' }).adopted]).toEqual([{}, {}]);
+  });
+
+  it('is not taken from the memory of another uid', () => {
+    const { remember, of } = setUp();
+    remember(workload({ uid: 'u' }), { db: 5 });
+    expect(of(workload({ uid: 'v' })).adopted).toEqual({});
+  });
+
+  it('is what could not be written to it', () => {
+    const { seen, remember, of } = setUp();
+    const object = workload({});
+    seen({});
+    remember(object, { db: 5 });
+    expect(of(object).adopted).toEqual({ db: 5 });
+  });
+
+  it('is nothing once it has been decided that it has none', () => {
+    const { seen, remember } = setUp();
+    seen({ adopted: '{"db":5}' });
+    remember(workload({}), {});
+    expect(seen({}).adopted).toEqual({});
+  });
+});
+
+describe('while nothing is written to workloads, what one is known to have', () => {
+  it('is what is remembered, before what it states', () => {
+    const { seen, remember, of } = setUp(true);
+    seen({ adopted: '{"db":5}', rolled: '{"db":6}' });
+    remember(workload({}), { db: 9 });
+    expect(of(workload({ adopted: '{"db":5}', rolled: '{"db":6}' }))).toEqual({ adopted: { db: 9 }, rolled: { db: 6 } });
+  });
+
+  it('is what it states, as long as nothing is remembered', () => {
+    const { seen } = setUp(true);
+    expect(seen({ adopted: '{"db":5}' }).adopted).toEqual({ db: 5 });
+  });
+
+  it('stays remembered when the workload changes what it states', () => {
+    const { seen, remember } = setUp(true);
+    seen({});
+    remember(workload({}), { db: 9 });
+    expect(seen({ adopted: '{"db":5}' }).adopted).toEqual({ db: 9 });
+  });
+});
