@@ -204,7 +204,10 @@ async function forecastSecret(kube: KubeClient, source: ItemSource, several: rea
   if (several.length > 1 && before === undefined) {
     for (const [index, result] of results.entries()) results[index] = { ...result, notes: [...result.notes, contestedNote] };
   }
-  const after = written && state && managedSecret({ ...state, namespace: written.namespace, name: written.name, uid: before?.uid ?? '' });
+  const after =
+    written &&
+    state &&
+    managedSecret({ ...state, writtenAt: undefined, namespace: written.namespace, name: written.name, uid: before?.uid ?? '' });
   return { planned: results, before, after, rotates };
 }
 
@@ -282,9 +285,9 @@ async function forecastRestart(
 
   /** What the workload would say of a Secret before its values change. */
   async function adopted(known: KnownRevisions, before: ManagedSecret, keys: ConsumedKeys): Promise<KnownRevisions> {
-    const { revision } = consumedRevision(recordedRevisions(before), keys);
-    let plan = planAdoption(before.name, revision, known, undefined);
-    if (plan.action === 'read-birth') plan = planAdoption(before.name, revision, known, await birth());
+    const written = { revision: consumedRevision(recordedRevisions(before), keys).revision, writtenAt: before.writtenAt };
+    let plan = planAdoption(before.name, written, known, undefined);
+    if (plan.action === 'read-birth') plan = planAdoption(before.name, written, known, await birth());
     return plan.action === 'adopt' ? { ...known, adopted: plan.known } : known;
   }
 

@@ -63,7 +63,8 @@ export function createConsumers({ workloads, secrets, namespaces, autoRestart }:
       [...keysOf(workload)].map(([name, keys]) => {
         const secret = secrets.get(objectKey({ namespace: workload.namespace, name }));
         if (secret === undefined) return { name, consumed: undefined, restarts: true };
-        return { name, consumed: consumedRevision(recordedRevisions(secret), keys), restarts: optInOf(secret, workload).restarts };
+        const consumed = consumedRevision(recordedRevisions(secret), keys);
+        return { name, consumed, writtenAt: secret.writtenAt, restarts: optInOf(secret, workload).restarts };
       }),
     optIn: optInOf,
     misread(workload) {

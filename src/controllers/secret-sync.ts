@@ -244,12 +244,18 @@ export function createSecretSync({
   async function update(claim: SecretClaim, item: FetchedItem, signal: AbortSignal): Promise<Written | 'ownerGone' | undefined> {
     const existing = await readSecret(kube, claim, signal);
     if (existing === undefined) return undefined;
-    const plan = planUpdate(claim, item, existing);
+    let plan = planUpdate(claim, item, existing);
     const found = { kept: item.frozen };
+    if (plan.action === 'write') {
+      if (lostOwner(claim, existing) && !(await isOwnerAlive(kube, claim, signal))) return 'ownerGone';
+      // Only before a rotation: adopted at another time, a consumer that is about to roll for the last one would not. It may take time, and a
+      // revision is to be that of its write.
+      if (plan.rotates) {
+        await adoptConsumers(existing, signal);
+        plan = planUpdate(claim, item, existing);
+      }
+    }
     if (plan.action === 'none') return { secret: stored(existing), write: 'none', changed: [], ...found };
-    if (lostOwner(claim, existing) && !(await isOwnerAlive(kube, claim, signal))) return 'ownerGone';
-    // Only before a rotation: adopted at another time, a consumer that is about to roll for the last one would not.
-    if (plan.rotates) await adoptConsumers(existing, signal);
     const updated = await replaceSecret(kube, existing, plan.content, signal);
     return { secret: stored(updated), write: 'updated', changed: plan.changed, ...found };
   }

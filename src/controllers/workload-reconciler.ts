@@ -313,14 +313,15 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
       const { revision } = consumedRevision(recordedRevisions(before), keys);
       const known = entries.of(workload);
       const stated = reportOnly ? known : statedRevisions(workload);
-      let plan = planAdoption(before.name, revision, stated, undefined);
+      const written = { revision, writtenAt: before.writtenAt };
+      let plan = planAdoption(before.name, written, stated, undefined);
       if (plan.action === 'none') return;
       // Somebody took away what it stated.
       if (revisionOf(known.adopted, before.name) !== undefined) plan = { action: 'adopt', known: known.adopted };
       // Without a history yet, its pods start about now.
       if (plan.action === 'read-birth') {
         const birth = (await readTemplateBirth(kube, workload, signal)) ?? revision;
-        plan = planAdoption(before.name, revision, known, birth);
+        plan = planAdoption(before.name, written, known, birth);
       }
       if (plan.action !== 'adopt') return;
       try {

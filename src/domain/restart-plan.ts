@@ -5,6 +5,8 @@ export interface ConsumedSecret {
   readonly name: string;
   /** What became of the keys it consumes; undefined while there is no such Secret of ours. */
   readonly consumed: ConsumedRevision | undefined;
+  /** When we last wrote the Secret, in milliseconds: the write of its last revision may have been under way for long. */
+  readonly writtenAt?: number | undefined;
   /** Whether a change restarts the workload. */
   readonly restarts: boolean;
 }
@@ -46,6 +48,8 @@ export interface KeysOfSecret {
 const cacheSlack = 5_000;
 /** A workload born so shortly before a change may have started on the old value, in milliseconds. */
 const birthWindow = 120_000;
+/** A write is under way for no longer, in milliseconds. */
+const longestWrite = 60_000;
 
 /**
  * What a workload needs for the Secrets it consumes.
@@ -54,7 +58,7 @@ const birthWindow = 120_000;
 export function planRestart(secrets: readonly ConsumedSecret[], { adopted, rolled }: KnownRevisions, age: TemplateAge): RestartPlan {
   const known: Record<string, number> = {};
   const changed: KeysOfSecret[] = [];
-  for (const { name, consumed, restarts } of secrets) {
+  for (const { name, consumed, writtenAt, restarts } of secrets) {
     const entry = knownRevision(name, { adopted, rolled });
     if (consumed === undefined || !restarts) {
       // A Secret that is away for a moment may come back changed. Opted out, an entry in the template stays there until the next roll:
@@ -66,7 +70,7 @@ export function planRestart(secrets: readonly ConsumedSecret[], { adopted, rolle
     const { revision } = consumed;
     known[name] = Math.max(entry ?? 0, revision);
     if (revision === 0 || (entry !== undefined && entry >= revision)) continue;
-    const outdated = isOutdated(entry, revision, age);
+    const outdated = isOutdated(entry, { revision, writtenAt }, age);
     if (outdated === undefined) return { action: 'read-birth' };
     if (outdated) changed.push({ secret: name, keys: consumed.changedSince(Math.max(entry ?? 0, (age.birth ?? 0) - birthWindow)) });
   }
@@ -77,11 +81,17 @@ export function planRestart(secrets: readonly ConsumedSecret[], { adopted, rolle
   return sameRecord(withoutRolled(known, rolled), withoutRolled(adopted, rolled)) ? { action: 'none' } : { action: 'adopt', known };
 }
 
+/** A revision, and when the Secret was last written. */
+interface Written {
+  readonly revision: number;
+  readonly writtenAt?: number | undefined;
+}
+
 /** Whether pods may lack a revision that is later than their entry; undefined when the birth of their template has to tell. */
-function isOutdated(entry: number | undefined, revision: number, { birth, unchangedSince }: TemplateAge): boolean | undefined {
-  if (entry !== undefined && unchangedSince !== undefined && unchangedSince <= revision) return true;
+function isOutdated(entry: number | undefined, written: Written, { birth, unchangedSince }: TemplateAge): boolean | undefined {
+  if (entry !== undefined && unchangedSince !== undefined && unchangedSince <= written.revision) return true;
   if (birth === undefined) return undefined;
-  return entry === undefined ? isBornInto(revision, birth) : !isBornAfter(revision, birth);
+  return entry === undefined ? isBornInto(written, birth) : !isBornAfter(written, birth);
 }
 
 /**
@@ -90,13 +100,13 @@ function isOutdated(entry: number | undefined, revision: number, { birth, unchan
  */
 export function planAdoption(
   name: string,
-  revision: number,
+  { revision, writtenAt }: Written,
   known: KnownRevisions,
   birth: number | undefined,
 ): Exclude<RestartPlan, { action: 'roll' | 'blocked' }> {
   if (knownRevision(name, known) !== undefined) return { action: 'none' };
   if (revision > 0 && birth === undefined) return { action: 'read-birth' };
-  const pending = birth !== undefined && revision > 0 && isBornInto(revision, birth);
+  const pending = birth !== undefined && revision > 0 && isBornInto({ revision, writtenAt }, birth);
   return { action: 'adopt', known: { ...known.adopted, [name]: pending ? revision - 1 : revision } };
 }
 
@@ -107,13 +117,15 @@ function knownRevision(name: string, { adopted, rolled }: KnownRevisions): numbe
 }
 
 /** Pods of a template that came to be so late have the revision. */
-function isBornAfter(revision: number, birth: number): boolean {
-  return birth > revision + cacheSlack;
+function isBornAfter({ revision, writtenAt }: Written, birth: number): boolean {
+  // The time of a write is given in whole seconds: it may have been at the end of that one.
+  const landed = writtenAt === undefined ? revision : Math.min(Math.max(revision, writtenAt + 999), revision + longestWrite);
+  return birth > landed + cacheSlack;
 }
 
 /** Pods of a template that came to be about then may have started on the older value. */
-function isBornInto(revision: number, birth: number): boolean {
-  return birth >= revision - birthWindow && !isBornAfter(revision, birth);
+function isBornInto(written: Written, birth: number): boolean {
+  return birth >= written.revision - birthWindow && !isBornAfter(written, birth);
 }
 
 /** Entries that the template states as well, or better, need not stand in the metadata. */

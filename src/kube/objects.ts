@@ -70,6 +70,8 @@ export interface ManagedSecret extends ObjectMeta {
   readonly dataWriters: string | undefined;
   /** Nobody but us has written a value. */
   readonly writtenByUs: boolean;
+  /** When we last wrote anything into it, in milliseconds (whole seconds); undefined when that is not known. */
+  readonly writtenAt: number | undefined;
 }
 
 export function reduceSecret({ metadata }: WireObject): ManagedSecret {
@@ -85,21 +87,37 @@ export function reduceSecret({ metadata }: WireObject): ManagedSecret {
 
 /** What of a Secret may stay in memory: everything but its values. */
 export function managedSecret(secret: ManagedSecret): ManagedSecret {
-  const { namespace, name, uid, resourceVersion, labels, annotations: notes, ownerReferences, dataWriters: writers, writtenByUs } = secret;
-  return { namespace, name, uid, resourceVersion, labels, annotations: notes, ownerReferences, dataWriters: writers, writtenByUs };
+  const { namespace, name, uid, resourceVersion, labels, annotations: notes, ownerReferences } = secret;
+  const { dataWriters: writers, writtenByUs, writtenAt } = secret;
+  return {
+    namespace,
+    name,
+    uid,
+    resourceVersion,
+    labels,
+    annotations: notes,
+    ownerReferences,
+    dataWriters: writers,
+    writtenByUs,
+    writtenAt,
+  };
 }
 
 /**
  * A write of a value moves the time of its manager's entry, and takes the key out of everybody else's; a removed key is gone from all. Times are
  * whole seconds: that of a foreign writer counts only when it is before our last write, so that no later one can have the same.
  */
-function dataWriters({ managedFields = [] }: WireMeta): Pick<ManagedSecret, 'dataWriters' | 'writtenByUs'> {
+function dataWriters({ managedFields = [] }: WireMeta): Pick<ManagedSecret, 'dataWriters' | 'writtenByUs' | 'writtenAt'> {
   const writers = managedFields.filter(({ fieldsV1 }) => countKeys(fieldsV1) > 0);
   const foreign = writers.filter(({ manager }) => manager !== fieldManager);
   const ourLast = managedFields.reduce((last, { manager, time = '' }) => (manager === fieldManager && time > last ? time : last), '');
   const sure = writers.length > 0 && foreign.every(({ time }) => time !== undefined && time < ourLast);
   const summary = writers.map(({ manager, time, fieldsV1 }) => `${manager} ${time} ${countKeys(fieldsV1)}`).toSorted();
-  return { dataWriters: sure ? summary.join('; ') : undefined, writtenByUs: writers.length > 0 && foreign.length === 0 };
+  return {
+    dataWriters: sure ? summary.join('; ') : undefined,
+    writtenByUs: writers.length > 0 && foreign.length === 0,
+    writtenAt: ourLast === '' ? undefined : Date.parse(ourLast),
+  };
 }
 
 /** What is applied from the server side as `stringData` changes values, and yet leaves the entries of `data` as they were. */

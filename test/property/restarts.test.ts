@@ -90,7 +90,10 @@ describe('a restart plan', () => {
   it('rolls every workload with an entry for every later change, whatever it was planned for before', () => {
     fc.assert(
       fc.property(secrets, known, moment, fc.integer({ min: 1, max: 100_000 }), (consumed, before, birth, later) => {
-        const ready = consumed.reduce((known_, { name: of, revision }) => apply(planAdoption(of, revision, known_, birth), known_), before);
+        const ready = consumed.reduce(
+          (known_, { name: of, revision }) => apply(planAdoption(of, { revision }, known_, birth), known_),
+          before,
+        );
         const top = Math.max(0, ...consumed.map(({ revision, name: of }) => Math.max(revision, entryOf(ready, of))));
         const rotated = consumed.map(({ name: of }) => consuming(of, top + later));
         const plan = planRestart(rotated, ready, { birth: Math.min(birth, top + later) });

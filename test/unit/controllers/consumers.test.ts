@@ -26,6 +26,7 @@ const secret = (name: string, annotations: Readonly<Record<string, string>> = {}
   ownerReferences: [],
   dataWriters: undefined,
   writtenByUs: false,
+  writtenAt: undefined,
 });
 
 function setUp(fallback = false) {

@@ -152,6 +152,7 @@ async function setUp(given: Given) {
     ownerReferences: [],
     dataWriters: undefined,
     writtenByUs: false,
+    writtenAt: undefined,
   };
   const reconciler = createWorkloadReconciler(reconcilerOptions);
   const kind = given.kind ?? 'Deployment';

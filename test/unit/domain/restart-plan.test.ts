@@ -160,6 +160,23 @@ describe('a workload that consumes a Secret', () => {
   it('is planned for a Secret of any name', () => {
     expect(planRestart([consumed('constructor', 0)], nothing, {})).toEqual({ action: 'adopt', known: { constructor: 0 } });
   });
+
+  it('is decided without a birth when the template is known to be older than the change, and there is an entry', () => {
+    expect(planRestart(db(rotation), { adopted: { db: 0 }, rolled: {} }, { unchangedSince: rotation })).toEqual(roll);
+    expect(planRestart(db(rotation), { adopted: { db: 0 }, rolled: {} }, { unchangedSince: rotation + 1 })).toEqual({
+      action: 'read-birth',
+    });
+    expect(planRestart(db(rotation), nothing, { unchangedSince: rotation - 1 })).toEqual({ action: 'read-birth' });
+  });
+
+  it.each([
+    ['that was under way until after the birth', { writtenAt: rotation + 20 * second }, 'roll'],
+    ['that was done before the birth', { writtenAt: rotation + 3 * second }, 'adopt'],
+    ['of long after, which was not that of the change', { writtenAt: rotation + 3_600 * second }, 'adopt', 70 * second],
+  ] as const)('heeds a write %s', (_, written, action, later = 15 * second) => {
+    const secrets = db(rotation).map((secret) => ({ ...secret, ...written }));
+    expect(planRestart(secrets, { ...nothing, adopted: { db: 0 } }, { birth: rotation + later }).action).toBe(action);
+  });
 });
 
 describe('before the data of a Secret change', () => {
@@ -179,14 +196,7 @@ describe('before the data of a Secret change', () => {
       { action: 'adopt', known: { db: rotation - 1 } },
     ],
   ])('%s', (_, revision, known, birth, expected) => {
-    expect(planAdoption('db', revision, { ...nothing, ...known }, birth)).toEqual(expected);
-  });
-  it('is decided without a birth when the template is known to be older than the change, and there is an entry', () => {
-    expect(planRestart(db(rotation), { adopted: { db: 0 }, rolled: {} }, { unchangedSince: rotation })).toEqual(roll);
-    expect(planRestart(db(rotation), { adopted: { db: 0 }, rolled: {} }, { unchangedSince: rotation + 1 })).toEqual({
-      action: 'read-birth',
-    });
-    expect(planRestart(db(rotation), nothing, { unchangedSince: rotation - 1 })).toEqual({ action: 'read-birth' });
+    expect(planAdoption('db', { revision }, { ...nothing, ...known }, birth)).toEqual(expected);
   });
 });
 
