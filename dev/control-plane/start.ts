@@ -75,7 +75,14 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     await processes.start('apiserver', apiServerFlags(layout, features.controllerManager));
     await processes.waitFor('the API server to be ready', ['apiserver', 'etcd'], async () => {
       api ??= connectApi(url, await readFile(layout.caFile, 'utf8'), tokens.admin);
-      return (await api.get('/readyz')).status === 200 ? true : undefined;
+      try {
+        return (await api.get('/readyz')).status === 200 ? true : undefined;
+      } catch (error) {
+        // The file of the certificate may have been half written when it was read.
+        await api.close();
+        api = undefined;
+        throw error;
+      }
     });
   };
 
