@@ -18,8 +18,8 @@ import { createRestartNews } from './controllers/restart-news.ts';
 import { createRollouts } from './controllers/rollouts.ts';
 import { createSecretSync } from './controllers/secret-sync.ts';
 import { createTriggers } from './controllers/triggers.ts';
-import { createWorkloadReconciler, isConflict } from './controllers/workload-reconciler.ts';
-import { createKubeClient, KubeError } from './kube/client.ts';
+import { createWorkloadReconciler } from './controllers/workload-reconciler.ts';
+import { createKubeClient, isConflict, KubeError } from './kube/client.ts';
 import { createClusterCache, isOptional, reflectCluster } from './kube/cluster-cache.ts';
 import type { LoadCredentials } from './kube/credentials.ts';
 import { createEventRecorder } from './kube/events.ts';
@@ -29,7 +29,7 @@ import { healthEndpoints, listen, type Listener } from './observability/http.ts'
 import { describeError, type Log } from './observability/log.ts';
 import { createMetrics } from './observability/metrics.ts';
 import { type Clock, systemClock } from './runtime/clock.ts';
-import { type ControllerOptions, runController } from './runtime/controller.ts';
+import { type ControllerOptions, done, runController } from './runtime/controller.ts';
 import { createPace } from './runtime/pace.ts';
 import { type Random, systemRandom } from './runtime/random.ts';
 import { createWorkQueue } from './runtime/work-queue.ts';
@@ -122,7 +122,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     news: {
       ...news,
       restarted(workload, change) {
-        metrics.restarted();
+        if (!workload.onDelete) metrics.restarted();
         news.restarted(workload, change);
       },
     },
@@ -212,8 +212,11 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     }
     const inSyncedNamespace =
       (reconcile: ControllerOptions['reconcile']): ControllerOptions['reconcile'] =>
-      async (key, within) =>
-        reflection.isSynced(key.slice(0, key.indexOf('/'))) ? await reconcile(key, within) : { next: 'done' };
+      async (key, within) => {
+        if (reflection.isSynced(key.slice(0, key.indexOf('/')))) return await reconcile(key, within);
+        rollouts.withdraw(key);
+        return done;
+      };
     running.push(
       run('onepassworditem', itemQueue, itemWorkers, inSyncedNamespace(reconcileItem)),
       run('deployment-annotation', deploymentQueue, deploymentWorkers, inSyncedNamespace(deploymentReconciler.reconcile)),

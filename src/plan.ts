@@ -288,7 +288,7 @@ async function forecastRestart(
     const written = { revision: consumedRevision(recordedRevisions(before), keys).revision, writtenAt: before.writtenAt };
     let plan = planAdoption(before.name, written, known, undefined);
     if (plan.action === 'read-birth') plan = planAdoption(before.name, written, known, await birth());
-    return plan.action === 'adopt' ? { ...known, adopted: plan.known } : known;
+    return plan.action === 'adopt' ? { ...known, adopted: plan.stated } : known;
   }
 
   let known: KnownRevisions = statedRevisions(workload);

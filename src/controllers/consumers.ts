@@ -22,6 +22,8 @@ export interface Consumers {
   of(secretKey: string): readonly Workload[];
   /** The Secrets that its pods consume, with the keys: of a Rollout that runs a Deployment's template, the Deployment's. */
   keysOf(workload: Workload): Workload['secrets'];
+  /** False for a Rollout while there is no Deployment whose template it could run. */
+  hasTemplate(workload: Workload): boolean;
   /** The workloads that run the pod template of a workload: itself, and Rollouts that refer to it; the latter alone when it has no replicas. */
   runners(workload: Workload): readonly Workload[];
   /** The Secrets that a workload consumes, with what is known of those that are ours. */
@@ -58,6 +60,8 @@ export function createConsumers({ workloads, secrets, namespaces, autoRestart }:
   return {
     of: (secretKey) => [...new Set(bySecret(secretKey).flatMap(runners))],
     keysOf,
+    hasTemplate: ({ namespace, templateOf: name }) =>
+      name === undefined || workloads.get(workloadKey({ kind: 'Deployment', namespace, name })) !== undefined,
     runners,
     secretsOf: (workload) =>
       [...keysOf(workload)].map(([name, keys]) => {

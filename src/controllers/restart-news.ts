@@ -71,11 +71,16 @@ export function createRestartNews({
 
   return {
     restarted(workload, change) {
-      const message = `Restarted ${nameOf(workload)}: ${why(change.changed)}`;
-      tellBoth(workload, change, 'info', 'Restarted', message);
-      if (!workload.onDelete) return;
-      const hint = `the update strategy is OnDelete: delete the pods of ${nameOf(workload)} for them to get the new values (${why(change.changed)})`;
-      tell(workload, 'warn', 'DeletePodsToUpdate', hint, change.revision);
+      const changed = why(change.changed);
+      if (workload.onDelete) {
+        const message = `${nameOf(workload)} has the update strategy OnDelete: delete its pods for them to get the new values (${changed})`;
+        tellBoth(workload, change, 'warn', 'DeletePodsToUpdate', message);
+        return;
+      }
+      tellBoth(workload, change, 'info', 'Restarted', `Restarted ${nameOf(workload)}: ${changed}`);
+      if (workload.partition === 0) return;
+      const left = `pods below the partition ${workload.partition} are not replaced: delete them for them to get the new values (${changed})`;
+      tell(workload, 'warn', 'DeletePodsToUpdate', left, change.revision);
     },
     wouldRestart: (workload, change) =>
       tellBoth(workload, change, 'info', 'WouldRestart', `Would restart ${nameOf(workload)}: ${why(change.changed)}`),

@@ -9,6 +9,8 @@ export interface RolloutBudget {
 
 /** The version of an item that a rollout brings to pods. */
 export interface Cause {
+  /** The name of the Secret that holds it. */
+  readonly secret: string;
   /** `vaults/<id>/items/<id>` */
   readonly item: string;
   readonly version: string;
@@ -54,6 +56,8 @@ interface Rollout {
   /** All was well before: it holds a place in the budget, and its failure counts. */
   readonly wasWell: boolean;
   latest: Workload;
+  /** The most pods of the current template so far, and of available ones since their number last grew. */
+  best: { readonly updated: number; readonly available: number };
   place: boolean;
   failed: boolean;
   cancel: () => void;
@@ -127,7 +131,9 @@ export function createRollouts({ clock, budget, onTurn, onHeld, onEnd }: Rollout
 
   function follow(key: string, workload: Workload, causes: readonly Cause[], wasWell: boolean, place: boolean): void {
     const { uid, namespace } = workload;
-    const rollout = { uid, namespace, causes, wasWell, latest: workload, place, failed: false, cancel: () => {} };
+    const { updatedPods: updated, availablePods: available } = workload.rollout;
+    const best = { updated, available };
+    const rollout = { uid, namespace, causes, wasWell, latest: workload, best, place, failed: false, cancel: () => {} };
     rollouts.set(key, rollout);
     // Its pods are replaced when somebody deletes them.
     if (workload.onDelete) giveUpPlace(rollout);
@@ -208,11 +214,13 @@ export function createRollouts({ clock, budget, onTurn, onHeld, onEnd }: Rollout
         drop(key);
         return;
       }
-      const moved = workload.rollout.progress !== rollout.latest.rollout.progress;
+      const moved = hasMoved(rollout, workload) || (rollout.latest.paused && !workload.paused);
       rollout.latest = workload;
       if (workload.rollout.complete) {
         drop(key);
         onEnd(workload, 'completed');
+        // Where there are no pods of it, the new value has not proved itself.
+        if (workload.rollout.updatedPods === 0) return;
         for (const cause of rollout.causes) count(cause, (tally) => void (tally.succeeded = true));
       } else if (!rollout.failed && !workload.onDelete) {
         // Until its controller has seen the new template, the status is that of the rollout before.
@@ -233,6 +241,19 @@ export function createRollouts({ clock, budget, onTurn, onHeld, onEnd }: Rollout
       for (const { cancel } of rollouts.values()) cancel();
     },
   };
+}
+
+/** More pods are new, or more of them available; not those that come and go. The restart of a Rollout shows in any change. */
+function hasMoved(rollout: Rollout, { kind, rollout: { updatedPods: updated, availablePods: available } }: Workload): boolean {
+  const { best, latest } = rollout;
+  if (kind === 'Rollout') return updated !== latest.rollout.updatedPods || available !== latest.rollout.availablePods;
+  if (updated > best.updated) {
+    rollout.best = { updated, available };
+    return true;
+  }
+  if (available <= best.available) return false;
+  rollout.best = { ...best, available };
+  return true;
 }
 
 function isTallyHeld({ failed, succeeded }: Tally): boolean {

@@ -94,7 +94,11 @@ export function createTriggers({
 
   cache.namespaces.onChange((_, before, after) => {
     if (before?.autoRestart === after?.autoRestart) return;
-    for (const workload of cache.workloads.values()) if (workload.namespace === after?.name) workloads.queue.add(workloadKey(workload));
+    for (const workload of cache.workloads.values()) {
+      if (workload.namespace !== after?.name) continue;
+      workloads.queue.add(workloadKey(workload));
+      countConsumers(workload);
+    }
   });
 
   function enqueueClaim(workload: Workload): void {

@@ -3,14 +3,14 @@ import { parseDuration } from '../runtime/duration.ts';
 import { objectKey } from '../domain/object.ts';
 import { type KeysOfSecret, planAdoption, planRestart, type RestartPlan } from '../domain/restart-plan.ts';
 import { consumedRevision, recordedRevisions, revisionOf, type Revisions } from '../domain/revisions.ts';
-import { type KubeClient, KubeError } from '../kube/client.ts';
+import { isConflict, isRefusal, isUncertain, type KubeClient, KubeError } from '../kube/client.ts';
 import type { ManagedSecret } from '../kube/objects.ts';
 import { objectPath, type WireObject } from '../kube/resource.ts';
 import type { Store } from '../kube/store.ts';
 import { readTemplateBirth } from '../kube/template-birth.ts';
 import { reduceWorkload, type Workload, workloadKey, workloadType } from '../kube/workload.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { done, type Outcome, requeue } from '../runtime/controller.ts';
+import { done, type Outcome, requeue, retry } from '../runtime/controller.ts';
 import type { Consumers } from './consumers.ts';
 import { createEntries, statedRevisions } from './entries.ts';
 import type { Owners } from './owners.ts';
@@ -69,7 +69,11 @@ const recentRestart = 900_000;
 export function createWorkloadReconciler(options: WorkloadReconcilerOptions): WorkloadReconciler {
   const { workloads, secrets, consumers, owners, rollouts, kube, clock, news, debounce, reportOnly, onWaiting } = options;
   const entries = createEntries(workloads, reportOnly);
-  const unchangedSince = createTemplateAges(workloads, () => kube.serverTime());
+  const ages = createTemplateAges({
+    workloads,
+    serverTime: () => kube.serverTime(),
+    readBirth: (workload, signal) => readTemplateBirth(kube, workload, signal),
+  });
   const repeats = createRepeats(clock);
   /** Since when a change waits for others to come, by the monotonic clock. */
   const debouncing = new Map<string, number>();
@@ -86,26 +90,27 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
   return {
     async reconcile(key, signal) {
       const workload = workloads.get(key);
-      if (workload === undefined || workload.deleting) {
-        rollouts.withdraw(key);
+      // A Rollout without the Deployment whose template it runs has none for the moment.
+      if (workload === undefined || workload.deleting || !consumers.hasTemplate(workload)) {
+        giveUp(key);
         return done;
       }
       for (const message of misread(workload)) news.invalid(workload, message);
       const plan = await plannedAfterDebounce(key, workload, signal);
       switch (plan.action) {
-        case 'look-again':
-          return requeue(plan.after);
+        case 'wait':
+          return plan.outcome;
         case 'none':
           settle(key, workload);
           return done;
         case 'blocked':
           rollouts.withdraw(key);
-          wait(key, workload, plan.missing);
+          wait(key, workload, plan.changed);
           news.blocked(workload, plan.missing);
           return done;
         case 'adopt':
           settle(key, workload);
-          await adopt(workload, plan.known, signal);
+          await adopt(workload, plan.stated, signal);
           return done;
         case 'roll':
           return await restart(key, workload, plan, signal);
@@ -134,8 +139,8 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
     takeOver(namespace) {
       for (const workload of workloads.values()) {
         if (namespace !== undefined && workload.namespace !== namespace) continue;
-        const { complete } = workload.rollout;
-        if (complete || workload.onDelete || kube.serverTime() - lastRestart(workload) > recentRestart) continue;
+        const isRecent = workload.onDelete || kube.serverTime() - lastRestart(workload) <= recentRestart;
+        if (workload.rollout.complete || !isRecent) continue;
         const { rolled, adopted } = statedRevisions(workload);
         const known = workload.kind === 'Rollout' ? adopted : rolled;
         const causes = consumers
@@ -153,22 +158,26 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
     },
   };
 
-  type Planned = Exclude<RestartPlan, { action: 'read-birth' }> | { readonly action: 'look-again'; readonly after: number };
+  type Planned = Exclude<RestartPlan, { action: 'read-birth' }> | { readonly action: 'wait'; readonly outcome: Outcome };
 
   async function plannedAfterDebounce(key: string, workload: Workload, signal: AbortSignal): Promise<Planned> {
     const consumed = consumers.secretsOf(workload);
     const known = entries.of(workload);
-    const plan = planRestart(consumed, known, { unchangedSince: unchangedSince(workload) });
+    const plan = planRestart(consumed, known, { unchangedSince: ages.unchangedSince(workload) });
     if (plan.action !== 'roll' && plan.action !== 'read-birth') return plan;
     const latest = Math.max(0, ...consumed.map((secret) => (secret.restarts ? (secret.consumed?.revision ?? 0) : 0)));
     const after = debounceLeft(key, latest);
     if (after > 0) {
       if (plan.action === 'roll') wait(key, workload, plan.changed);
-      return { action: 'look-again', after };
+      return { action: 'wait', outcome: requeue(after) };
     }
     if (plan.action === 'roll') return plan;
-    const birth = await readTemplateBirth(kube, workload, signal);
-    if (birth === undefined) return { action: 'look-again', after: historyDelay };
+    const birth = await ages.birth(workload, signal);
+    if (birth === undefined) {
+      rollouts.withdraw(key);
+      // A template that was paused from the start comes to be when it is resumed.
+      return { action: 'wait', outcome: workload.paused ? done : retry(historyDelay) };
+    }
     const decided = planRestart(consumed, known, { birth });
     return decided.action === 'read-birth' ? { action: 'none' } : decided;
   }
@@ -185,6 +194,13 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
     const since = debouncing.get(key) ?? now;
     debouncing.set(key, since);
     return Math.min(debounce - age, debounce, since + longestDebounce * debounce - now);
+  }
+
+  /** There is nothing to restart any more. */
+  function giveUp(key: string): void {
+    rollouts.withdraw(key);
+    debouncing.delete(key);
+    waits.delete(key);
   }
 
   /** Its pods have, or get, what they consume. */
@@ -235,21 +251,40 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
       news.queued(workload, change, 'until other rollouts have ended');
       return done;
     }
+    let rolled: Workload;
     try {
-      const rolled = await roll(workload, known, signal);
-      rollouts.begun(rolled, workload, causes);
-      repeats.add(key, change.revision);
-      settle(key, workload);
-      news.restarted(workload, change);
-      return done;
+      rolled = await roll(workload, known, signal);
     } catch (error) {
-      // Lost against a faster write, it is planned anew at once, and keeps its turn.
-      if (isConflict(error)) throw error;
-      rollouts.withdraw(key);
-      if (!isRefusal(error)) throw error;
-      if (error.status !== 404) news.refused(workload, change, error.message);
-      return requeue(refusedPause);
+      const landed = isUncertain(error) ? await landedRoll(workload, known, signal) : undefined;
+      if (landed === undefined) return refuse(key, workload, change, error);
+      rolled = landed;
     }
+    rollouts.begun(rolled, workload, causes);
+    // A watch may have been faster than the answer.
+    rollouts.observe(key, workloads.get(key));
+    repeats.add(key, change.revision);
+    settle(key, workload);
+    news.restarted(rolled, { ...change, revision: `${change.revision} ${lastRestart(rolled)}` });
+    return done;
+  }
+
+  /** @throws unknown what is not a refusal */
+  function refuse(key: string, workload: Workload, change: Change, error: unknown): Outcome {
+    // Lost against a faster write, it is planned anew and keeps its turn.
+    if (isConflict(error)) throw error;
+    rollouts.withdraw(key);
+    if (!isRefusal(error)) throw error;
+    if (error.status !== 404) news.refused(workload, change, error.message);
+    return requeue(refusedPause);
+  }
+
+  /** The workload, when a patch whose answer was lost was carried out all the same. */
+  async function landedRoll(workload: Workload, known: Revisions, signal: AbortSignal): Promise<Workload | undefined> {
+    const found = await read(workload, signal).catch(() => undefined);
+    if (found?.uid !== workload.uid) return undefined;
+    const { adopted, rolled } = statedRevisions(found);
+    const stated = found.kind === 'Rollout' ? adopted : rolled;
+    return Object.entries(known).every(([name, revision]) => revisionOf(stated, name) === revision) ? found : undefined;
   }
 
   /** What keeps a workload from being rolled now, though it has to be. */
@@ -258,11 +293,10 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
       news.queued(workload, change, 'until it is resumed');
       return done;
     }
-    const last = lastRestart(workload);
-    const due = last === 0 ? 0 : Math.min(last + minRestartInterval(workload), latestTime);
-    const left = due - kube.serverTime();
+    const left = intervalLeft(workload);
     if (left > 0) {
-      news.queued(workload, change, `until ${timestamp(due)}, for ${annotations.minRestartInterval}`);
+      const due = timestamp(Math.min(kube.serverTime() + left, latestTime));
+      news.queued(workload, change, `until ${due}, for ${annotations.minRestartInterval}`);
       return requeue(Math.min(left, longestPause));
     }
     const pause = repeats.pause(key, change.revision);
@@ -270,15 +304,22 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
       news.reverted(workload, change);
       return requeue(pause);
     }
-    const held = causes.find((cause) => rollouts.isHeld(cause));
-    if (held === undefined || isResumed(workload, change, held)) return undefined;
+    const held = causes.find((cause) => rollouts.isHeld(cause) && !isResumed(workload, cause));
+    if (held === undefined) return undefined;
     news.held(workload, change, held);
     return done;
   }
 
+  /** Milliseconds until a workload may be restarted again. A last restart that lies ahead was copied, or planned by somebody. */
+  function intervalLeft(workload: Workload): number {
+    const interval = parseDuration(workload.annotations[annotations.minRestartInterval] ?? '') ?? 0;
+    const last = lastRestart(workload);
+    return last === 0 ? 0 : Math.min(last + interval - kube.serverTime(), interval);
+  }
+
   /** Who asks for the Secret lets the rollouts go on. */
-  function isResumed({ namespace }: Workload, { changed }: Change, { version }: Cause): boolean {
-    const asking = changed.flatMap(({ secret }) => owners.of(objectKey({ namespace, name: secret })));
+  function isResumed({ namespace }: Workload, { secret, version }: Cause): boolean {
+    const asking = owners.of(objectKey({ namespace, name: secret }));
     return asking.some(({ annotations: notes }) => ['true', version].includes(notes[annotations.resume] ?? ''));
   }
 
@@ -287,7 +328,7 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
     return names.flatMap((name) => {
       const { [annotations.itemPath]: item, [annotations.itemVersion]: version } =
         secrets.get(objectKey({ namespace, name }))?.annotations ?? {};
-      return item === undefined || version === undefined ? [] : [{ item, version }];
+      return item === undefined || version === undefined ? [] : [{ secret: name, item, version }];
     });
   }
 
@@ -317,23 +358,16 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
       let plan = planAdoption(before.name, written, stated, undefined);
       if (plan.action === 'none') return;
       // Somebody took away what it stated.
-      if (revisionOf(known.adopted, before.name) !== undefined) plan = { action: 'adopt', known: known.adopted };
+      if (revisionOf(known.adopted, before.name) !== undefined) plan = { action: 'adopt', stated: known.adopted };
       // Without a history yet, its pods start about now.
       if (plan.action === 'read-birth') {
-        const birth = (await readTemplateBirth(kube, workload, signal)) ?? revision;
-        plan = planAdoption(before.name, written, known, birth);
+        plan = planAdoption(before.name, written, known, (await ages.birth(workload, signal)) ?? revision);
       }
       if (plan.action !== 'adopt') return;
       try {
-        await adopt(workload, plan.known, signal);
+        await adopt(workload, plan.stated, signal);
         return;
       } catch (error) {
-        if (isRefusal(error)) {
-          // One workload that admission lets nobody patch must not keep a new value from all the others.
-          entries.remember(workload, plan.known);
-          if (error.status !== 404) news.adoptionRefused(workload, error.message);
-          return;
-        }
         if (!isConflict(error) || attempt === adoptionAttempts) throw error;
       }
       workload = await read(workload, signal);
@@ -354,9 +388,15 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
     return workloads.get(workloadKey(workload));
   }
 
-  async function adopt(workload: Workload, known: Revisions, signal: AbortSignal): Promise<void> {
-    if (!reportOnly) await patch(workload, { metadata: { annotations: { [annotations.knownRevisions]: record(known) } } }, signal);
-    entries.remember(workload, known);
+  /** Nothing rolls. One workload that nobody may patch must not keep a new value from all the others: it is remembered then. */
+  async function adopt(workload: Workload, stated: Revisions, signal: AbortSignal): Promise<void> {
+    try {
+      if (!reportOnly) await patch(workload, { metadata: { annotations: { [annotations.knownRevisions]: record(stated) } } }, signal);
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      if (error.status !== 404) news.adoptionRefused(workload, error.message);
+    }
+    entries.remember(workload, stated);
   }
 
   function roll(workload: Workload, known: Revisions, signal: AbortSignal): Promise<Workload> {
@@ -390,10 +430,6 @@ function lastRestart({ templateAnnotations, restartAt }: Workload): number {
   return restartAt ?? (Date.parse(templateAnnotations[annotations.lastRestarted] ?? '') || 0);
 }
 
-function minRestartInterval({ annotations: notes }: Workload): number {
-  return parseDuration(notes[annotations.minRestartInterval] ?? '') ?? 0;
-}
-
 /** RFC 3339, whole seconds. */
 function timestamp(time: number): string {
   return `${new Date(time).toISOString().slice(0, 19)}Z`;
@@ -402,14 +438,4 @@ function timestamp(time: number): string {
 /** The annotation's value; null takes the annotation away. */
 function record(known: Revisions): string | null {
   return Object.keys(known).length === 0 ? null : JSON.stringify(known);
-}
-
-/** True for a write that will be refused however often it is tried, or whose object is gone. */
-function isRefusal(error: unknown): error is KubeError {
-  return error instanceof KubeError && [400, 403, 404, 422].includes(error.status);
-}
-
-/** True for a write that lost against a faster one: nothing is wrong, it is planned anew. */
-export function isConflict(error: unknown): boolean {
-  return error instanceof KubeError && error.status === 409;
 }

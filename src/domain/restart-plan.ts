@@ -24,11 +24,11 @@ export type RestartPlan =
   /** The birth of the current pod template decides: read it and plan again. */
   | { readonly action: 'read-birth' }
   /** Record what the pods know, in the workload's metadata: nothing rolls. */
-  | { readonly action: 'adopt'; readonly known: Revisions }
+  | { readonly action: 'adopt'; readonly stated: Revisions }
   /** Roll, because `changed` are newer than what the pods know. */
   | { readonly action: 'roll'; readonly known: Revisions; readonly changed: readonly KeysOfSecret[] }
   /** To be rolled, but for keys that are gone: no new pod would start. */
-  | { readonly action: 'blocked'; readonly missing: readonly KeysOfSecret[] };
+  | { readonly action: 'blocked'; readonly changed: readonly KeysOfSecret[]; readonly missing: readonly KeysOfSecret[] };
 
 /** What is known of the current pod template, in milliseconds. */
 export interface TemplateAge {
@@ -57,6 +57,8 @@ const longestWrite = 60_000;
  */
 export function planRestart(secrets: readonly ConsumedSecret[], { adopted, rolled }: KnownRevisions, age: TemplateAge): RestartPlan {
   const known: Record<string, number> = {};
+  /** What the metadata may say: what holds whatever template comes. What the birth of this one tells does not. */
+  const stated: Record<string, number> = {};
   const changed: KeysOfSecret[] = [];
   for (const { name, consumed, writtenAt, restarts } of secrets) {
     const entry = knownRevision(name, { adopted, rolled });
@@ -64,11 +66,13 @@ export function planRestart(secrets: readonly ConsumedSecret[], { adopted, rolle
       // A Secret that is away for a moment may come back changed. Opted out, an entry in the template stays there until the next roll:
       // one beside it keeps up with the Secret, so that opting in again does not roll for what happened in between.
       const kept = restarts ? revisionOf(adopted, name) : revisionOf(rolled, name);
-      if (kept !== undefined) known[name] = restarts ? kept : Math.max(entry ?? 0, consumed?.revision ?? 0);
+      if (kept !== undefined) stated[name] = known[name] = restarts ? kept : Math.max(entry ?? 0, consumed?.revision ?? 0);
       continue;
     }
     const { revision } = consumed;
     known[name] = Math.max(entry ?? 0, revision);
+    const own = entry === undefined ? revision : revisionOf(adopted, name);
+    if (own !== undefined) stated[name] = own;
     if (revision === 0 || (entry !== undefined && entry >= revision)) continue;
     const outdated = isOutdated(entry, { revision, writtenAt }, age);
     if (outdated === undefined) return { action: 'read-birth' };
@@ -76,9 +80,9 @@ export function planRestart(secrets: readonly ConsumedSecret[], { adopted, rolle
   }
   if (changed.length > 0) {
     const missing = secrets.flatMap(({ name, consumed }) => (consumed?.missing.length ? [{ secret: name, keys: consumed.missing }] : []));
-    return missing.length > 0 ? { action: 'blocked', missing } : { action: 'roll', known, changed };
+    return missing.length > 0 ? { action: 'blocked', changed, missing } : { action: 'roll', known, changed };
   }
-  return sameRecord(withoutRolled(known, rolled), withoutRolled(adopted, rolled)) ? { action: 'none' } : { action: 'adopt', known };
+  return sameRecord(withoutRolled(stated, rolled), withoutRolled(adopted, rolled)) ? { action: 'none' } : { action: 'adopt', stated };
 }
 
 /** A revision, and when the Secret was last written. */
@@ -107,7 +111,7 @@ export function planAdoption(
   if (knownRevision(name, known) !== undefined) return { action: 'none' };
   if (revision > 0 && birth === undefined) return { action: 'read-birth' };
   const pending = birth !== undefined && revision > 0 && isBornInto({ revision, writtenAt }, birth);
-  return { action: 'adopt', known: { ...known.adopted, [name]: pending ? revision - 1 : revision } };
+  return { action: 'adopt', stated: { ...known.adopted, [name]: pending ? revision - 1 : revision } };
 }
 
 /** What pods are known to have of a Secret; undefined when nothing is. */

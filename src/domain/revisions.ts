@@ -12,7 +12,7 @@ export type Revisions = Readonly<Record<string, number>>;
 const maxRecordSize = 64 * 1024;
 
 /** Stands for all keys of a Secret. */
-const wholeSecret = '*';
+export const wholeSecret = '*';
 const latestTime = Date.UTC(9999, 11, 31);
 
 /** Reads a record from an annotation; a malformed one is as good as none, and the next write repairs it. */
@@ -80,15 +80,21 @@ export function latestOf(a: Revisions, b: Revisions): Revisions {
 }
 
 /**
- * The record after `keys` changed at `now`, some of which are in `removed`. Later than every revision before, even when the clock stepped back.
+ * The record after `keys` changed at `now`. Later than every revision before, even when the clock stepped back.
+ * @param gone keys of the record, or of those that changed, that the Secret does not have any more
  */
-export function revise(revisions: Revisions, keys: readonly string[] | 'all', now: number, removed: readonly string[] = []): Revisions {
+export function revise(revisions: Revisions, keys: readonly string[] | 'all', now: number, gone: readonly string[] = []): Revisions {
   const revision = Math.max(Math.floor(now), latestRevision(revisions) + 1);
-  if (keys === 'all') return { [wholeSecret]: revision };
+  const removed = new Set(gone);
+  const whole = { ...Object.fromEntries(gone.map((key) => [key, -revision])), [wholeSecret]: revision };
+  if (keys === 'all') return fits(whole) ? whole : { [wholeSecret]: revision };
   if (keys.length === 0) return revisions;
-  const gone = new Set(removed);
-  const revised = { ...revisions, ...Object.fromEntries(keys.map((key) => [key, gone.has(key) ? -revision : revision])) };
-  return JSON.stringify(revised).length > maxRecordSize ? { [wholeSecret]: revision } : revised;
+  const revised = { ...revisions, ...Object.fromEntries(keys.map((key) => [key, removed.has(key) ? -revision : revision])) };
+  return fits(revised) ? revised : fits(whole) ? whole : { [wholeSecret]: revision };
+}
+
+function fits(revisions: Revisions): boolean {
+  return JSON.stringify(revisions).length <= maxRecordSize;
 }
 
 /** Keys whose value differs between two states of a Secret: added, changed or removed. */

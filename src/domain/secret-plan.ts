@@ -4,7 +4,7 @@ import { Failure } from '../api/reasons.ts';
 import { type Copied, desiredMetadata, sameMetadata } from './copied-metadata.ts';
 import type { OwnerReference } from './object.ts';
 import { sameName, secretOwnership } from './ownership.ts';
-import { changedKeys, latestOf, latestRevision, recordedRevisions, type Revisions, revise } from './revisions.ts';
+import { changedKeys, latestOf, latestRevision, recordedRevisions, type Revisions, revise, wholeSecret } from './revisions.ts';
 import type { SecretData } from './secret-value.ts';
 
 /** A Secret that somebody wants: a resource, or an annotated Deployment. */
@@ -178,12 +178,12 @@ export function recordedItem({ record, itemPath, name }: SecretClaim, id: string
 }
 
 /** Revisions of a Secret that is made anew: what the record remembers, while the values are the same. */
-function restoredRevisions(claim: SecretClaim, item: ItemVersion, now: number): Revisions {
+function restoredRevisions(claim: SecretClaim, item: ItemContent, now: number): Revisions {
   const record = secretRecord(claim);
   // Another name is another Secret: nobody has its values yet.
   if (record === undefined || claim.record.item === undefined) return {};
   const recorded = record.revisions ?? {};
-  return recordedItem(claim, item.id)?.version === item.version ? recorded : revise(recorded, 'all', now);
+  return recordedItem(claim, item.id)?.version === item.version ? recorded : revise(recorded, 'all', now, goneKeys(recorded, [], item));
 }
 
 /**
@@ -201,8 +201,12 @@ function revisionsAfter(
   const held = existing.annotations;
   if (held[annotations.itemPath] === pathOf(item) && held[annotations.itemVersion] === String(item.version)) return recorded;
   if (recordedItem(claim, item.id)?.version === item.version) return recorded;
-  const removed = changed.filter((key) => !item.data.has(key));
-  return revise(recorded, isTouched(claim, existing) ? 'all' : changed, now, removed);
+  return revise(recorded, isTouched(claim, existing) ? 'all' : changed, now, goneKeys(recorded, changed, item));
+}
+
+/** Keys that were known, or have changed, and that the item does not have. */
+function goneKeys(recorded: Revisions, changed: readonly string[], { data }: ItemContent): readonly string[] {
+  return [...new Set([...Object.keys(recorded), ...changed])].filter((key) => key !== wholeSecret && !data.has(key));
 }
 
 /** True when somebody else may have written values since our last write. */

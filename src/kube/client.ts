@@ -24,6 +24,21 @@ export class KubeError extends Error {
   }
 }
 
+/** True for a write that lost against a faster one: nothing is wrong, it is planned anew. */
+export function isConflict(error: unknown): boolean {
+  return error instanceof KubeError && error.status === 409;
+}
+
+/** True for a write that admission refuses, that is not allowed, or whose object is gone; 500 is a webhook that does not answer. */
+export function isRefusal(error: unknown): error is KubeError {
+  return error instanceof KubeError && [400, 403, 404, 422, 500].includes(error.status);
+}
+
+/** True when a request may have been carried out though it failed. */
+export function isUncertain(error: unknown): boolean {
+  return error instanceof KubeError && (error.status === 0 || error.status > 500);
+}
+
 export interface KubeRequest {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   readonly path: string;

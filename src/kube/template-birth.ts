@@ -10,8 +10,12 @@ import { formatSelector, templateHistory, type Workload } from './workload.ts';
 export async function readTemplateBirth(kube: KubeClient, workload: Workload, signal: AbortSignal): Promise<number | undefined> {
   const { history, historyRevision } = templateHistory(workload.kind);
   if (!workload.observed) return undefined;
+  // A new template leaves pods of the old one behind.
+  if (workload.onDelete || workload.partition > 0) return workload.created;
   const entries = await readHistory(kube, collectionPath(history, workload.namespace), formatSelector(workload.selector), signal);
-  const { stableHash, restartAt = 0 } = workload;
+  const { stableHash } = workload;
+  // A restart that somebody has planned has not been yet.
+  const restartAt = (workload.restartAt ?? 0) > kube.serverTime() ? 0 : (workload.restartAt ?? 0);
   if (entries === undefined) return Math.max(workload.created, restartAt);
   const owned = entries.filter(({ metadata }) => metadata.ownerReferences?.some(({ uid }) => uid === workload.uid));
   const [highest] = owned.toSorted((a, b) => historyRevision(b) - historyRevision(a));

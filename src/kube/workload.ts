@@ -40,6 +40,8 @@ export interface Workload extends ObjectMeta {
   readonly scaledToZero: boolean;
   /** Its pods are replaced when somebody deletes them, and not before. */
   readonly onDelete: boolean;
+  /** Of a StatefulSet: pods of a lower ordinal are not replaced. */
+  readonly partition: number;
   readonly deleting: boolean;
   /** Its controller has seen the current template, so that is in its history. */
   readonly observed: boolean;
@@ -56,14 +58,15 @@ export interface Workload extends ObjectMeta {
 
 /** How far a rollout has come. */
 export interface RolloutState {
-  /** All pods run the current template and are available. */
+  /** All pods that are to be replaced run the current template, and are available. */
   readonly complete: boolean;
   /** As many pods are available as there should be. */
   readonly available: boolean;
   /** It was given up: nothing moved for as long as the workload allows. */
   readonly failed: boolean;
-  /** Moves whenever a pod was replaced or became available. */
-  readonly progress: string;
+  /** How many pods run the current template, and how many are available. */
+  readonly updatedPods: number;
+  readonly availablePods: number;
 }
 
 /** What a Deployment's annotations ask for. */
@@ -213,6 +216,7 @@ export function reduceWorkload(kind: WorkloadKind): (object: WireObject) => Work
       paused: spec.paused ?? false,
       scaledToZero: spec.replicas === 0,
       onDelete: spec.updateStrategy?.type === 'OnDelete',
+      partition: spec.updateStrategy?.rollingUpdate?.partition ?? 0,
       deleting: metadata.deletionTimestamp !== undefined,
       observed: Number(status.observedGeneration ?? 0) >= (metadata.generation ?? 0),
       rollout: rolloutState(kind, object),
@@ -236,13 +240,16 @@ function rolloutState(kind: WorkloadKind, object: WireWorkload): RolloutState {
   const { metadata, spec = {}, status = {} } = object;
   const { desired, toUpdate, total, updated, available } = definitions[kind].counts(object);
   const observed = Number(status.observedGeneration ?? 0) >= (metadata.generation ?? 0);
-  const restarted = kind !== 'Rollout' || !spec.restartAt || Date.parse(status.restartedAt ?? '') >= Date.parse(spec.restartAt);
+  const restarted = !spec.restartAt || Date.parse(status.restartedAt ?? '') >= Date.parse(spec.restartAt);
   const enough = available >= desired;
+  // The restart of a Rollout leaves its templates as they are: a canary or preview may stand beside the stable pods.
+  const replaced = kind === 'Rollout' ? restarted : updated >= toUpdate && total <= desired;
   return {
-    complete: observed && restarted && updated >= toUpdate && total <= desired && enough,
+    complete: observed && replaced && enough,
     available: enough,
     failed: status.phase === 'Degraded' || (status.conditions ?? []).some(({ reason }) => reason === 'ProgressDeadlineExceeded'),
-    progress: `${updated}/${available}/${total}/${status.restartedAt ?? ''}`,
+    updatedPods: updated,
+    availablePods: available,
   };
 }
 

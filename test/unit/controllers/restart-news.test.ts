@@ -162,20 +162,34 @@ describe('a restart', () => {
     expect([next.events.length, next.logged.length]).toEqual([2, 1]);
   });
 
-  it('of pods that somebody has to delete says so on the workload', async () => {
+  it('of pods that somebody has to delete says so on the workload and on who asks for the Secret, and not that it restarted', async () => {
     const { told } = await setUp();
     const { events, logged } = await told((news) => news.restarted(onDelete, password));
     const hint =
-      'the update strategy is OnDelete: delete the pods of StatefulSet queue for them to get the new values (Secret db changed in password)';
-    expect(events.filter(([, , reason]) => reason === 'DeletePodsToUpdate')).toEqual([
+      'StatefulSet queue has the update strategy OnDelete: delete its pods for them to get the new values (Secret db changed in password)';
+    expect(events).toEqual([
       ['StatefulSet queue', 'Warning', 'DeletePodsToUpdate', hint],
+      ['OnePasswordItem db', 'Warning', 'DeletePodsToUpdate', hint],
     ]);
     expect(logged).toContainEqual([warn, 'StatefulSet queue', 'DeletePodsToUpdate', hint]);
+  });
+
+  it('says beside it which pods a partition leaves as they are', async () => {
+    const { told } = await setUp();
+    const { events } = await told((news) => news.restarted({ ...onDelete, onDelete: false, partition: 2 }, password));
+    const found = events.map(
+      ([about, , reason, message]) => `${about} ${reason}${message?.includes('below the partition 2') ? ': partition' : ''}`,
+    );
+    expect(found.toSorted()).toEqual([
+      'OnePasswordItem db Restarted',
+      'StatefulSet queue DeletePodsToUpdate: partition',
+      'StatefulSet queue Restarted',
+    ]);
   });
 });
 
 describe('what becomes of a restart', () => {
-  const held = { item: 'vaults/v/items/i', version: '7' };
+  const held = { secret: 'db', item: 'vaults/v/items/i', version: '7' };
   const reverted = 'somebody takes our annotations out of the pod template of Deployment web again and again; trying at growing intervals';
   const refused = 'Deployment web cannot be restarted (PATCH /x: 403 Forbidden); trying again';
   const heldMessage =

@@ -6,10 +6,10 @@ import { createFakeClock } from '../../support/fake-clock.ts';
 const second = 1_000;
 const patience = 120 * second;
 const item = 'vaults/v/items/i';
-const version = (number: number): Cause => ({ item, version: String(number) });
+const version = (number: number): Cause => ({ secret: 'db', item, version: String(number) });
 
-const well: RolloutState = { complete: true, available: true, failed: false, progress: 'well' };
-const rolling: RolloutState = { complete: false, available: false, failed: false, progress: 'rolling' };
+const well: RolloutState = { complete: true, available: true, failed: false, updatedPods: 3, availablePods: 3 };
+const rolling: RolloutState = { complete: false, available: false, failed: false, updatedPods: 0, availablePods: 2 };
 const givenUp: RolloutState = { ...rolling, failed: true };
 
 function workload(name: string, rollout = well, more: Partial<Workload> = {}): Workload {
@@ -36,7 +36,7 @@ function setUp(budget: Partial<RolloutBudget> = {}) {
   /** Rolls a workload that is asked for, as far as the budget lets it. */
   function roll(before: Workload, causes: readonly Cause[] = [version(1)]): boolean {
     const granted = rollouts.request(before);
-    if (granted) rollouts.begun({ ...before, rollout: { ...before.rollout, complete: false } }, before, causes);
+    if (granted) rollouts.begun({ ...before, rollout: { ...before.rollout, complete: false, updatedPods: 0 } }, before, causes);
     return granted;
   }
   const fail = (name: string): void => observe(workload(name, givenUp));
@@ -218,7 +218,7 @@ describe('a place is free', () => {
   it('two minutes after the last that moved', () => {
     const { clock, observe, turns } = full();
     clock.advance(patience - second);
-    observe(workload('x', { ...rolling, progress: 'one more' }));
+    observe(workload('x', { ...rolling, updatedPods: 1 }));
     clock.advance(patience - 1);
     const early = [...turns];
     clock.advance(1);
@@ -249,8 +249,8 @@ describe('a place is free', () => {
   it('once it has failed, which is told once, whatever moves then', () => {
     const { fail, observe, clock, ends } = full();
     fail('x');
-    observe(workload('x', { ...givenUp, progress: 'one more' }));
-    observe(workload('x', { ...rolling, progress: 'two more' }));
+    observe(workload('x', { ...givenUp, updatedPods: 1 }));
+    observe(workload('x', { ...rolling, updatedPods: 2 }));
     expect([ends, clock.timers]).toEqual([['x failed'], []]);
   });
 
@@ -304,7 +304,7 @@ describe('a workload that is paused on its way', () => {
     roll(workload('x'));
     observe(workload('x', rolling, { paused: true }));
     clock.advance(patience);
-    observe(workload('x', { ...rolling, progress: 'resumed' }));
+    observe(workload('x', { ...rolling, updatedPods: 2 }));
     clock.advance(patience);
     expect(ends).toEqual(['x failed']);
   });
@@ -317,7 +317,7 @@ describe('a workload whose pods somebody else deletes', () => {
     const { roll, request, observe, clock, places, turns, ends, isUnderway } = setUp({ inAll: 1 });
     roll(onDelete(well));
     const after = [places(), clock.timers, request(workload('y')), turns];
-    observe(onDelete({ ...rolling, progress: 'one more' }));
+    observe(onDelete({ ...rolling, updatedPods: 1 }));
     expect([after, clock.timers, ends, isUnderway('x')]).toEqual([[0, [], true, []], [], [], true]);
     observe(onDelete(well));
     expect([isUnderway('x'), ends]).toEqual([false, ['x completed']]);
@@ -474,12 +474,12 @@ describe('the rollouts of a version', () => {
   it('of another item are not held', () => {
     const { failMany, isHeld } = setUp();
     failMany(3, version(1));
-    expect(isHeld({ item: 'vaults/v/items/other', version: '1' })).toBe(false);
+    expect(isHeld({ secret: 'db', item: 'vaults/v/items/other', version: '1' })).toBe(false);
   });
 
   it('count for each item that one rollout brings', () => {
     const { roll, fail, isHeld } = setUp();
-    const other = { item: 'vaults/v/items/other', version: '7' };
+    const other = { secret: 'db', item: 'vaults/v/items/other', version: '7' };
     for (const name of ['a', 'b', 'c']) {
       roll(workload(name), [version(1), other]);
       fail(name);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createTemplateAges } from '../../../src/controllers/template-age.ts';
-import { createStore } from '../../../src/kube/store.ts';
+import { createStore, type Store } from '../../../src/kube/store.ts';
 import { reduceWorkload, type Workload, workloadKey } from '../../../src/kube/workload.ts';
 import { createFakeClock } from '../../support/fake-clock.ts';
 
@@ -24,14 +24,19 @@ function workload({ generation = 1, uid = 'u', templateOf }: Seen): Workload {
 function setUp() {
   const clock = createFakeClock(start);
   const workloads = createStore<Workload>(workloadKey);
-  const unchangedSince = createTemplateAges(workloads, () => clock.now());
+  const reads: string[] = [];
+  const readBirth = (read: Workload): Promise<number | undefined> => {
+    reads.push(`${read.name} ${read.generation}`);
+    return Promise.resolve(read.observed ? start - read.generation : undefined);
+  };
+  const { unchangedSince, birth } = createTemplateAges({ workloads, serverTime: () => clock.now(), readBirth });
   /** Since when a template has been the same that the cluster tells of now. */
   const see = (seen: Seen): number | undefined => {
     const object = workload(seen);
     workloads.put(object);
     return unchangedSince(object);
   };
-  return { clock, workloads, unchangedSince, see };
+  return { clock, workloads, unchangedSince, birth, reads, see };
 }
 
 describe('a pod template has been the same', () => {
@@ -81,5 +86,38 @@ describe('nobody knows since when a pod template has been the same', () => {
     see({});
     workloads.remove(workload({}));
     expect(unchangedSince(workload({}))).toBeUndefined();
+  });
+});
+
+describe('the birth of a pod template', () => {
+  const signal = new AbortController().signal;
+  const put = (workloads: Store<Workload>, seen: Seen & { readonly observed?: boolean }): Workload => {
+    const object = { ...workload(seen), observed: seen.observed ?? true };
+    workloads.put(object);
+    return object;
+  };
+
+  it('is read once while the template stays', async () => {
+    const { workloads, birth, reads } = setUp();
+    expect(await birth(put(workloads, {}), signal)).toBe(start - 1);
+    expect(await birth(put(workloads, {}), signal)).toBe(start - 1);
+    expect(reads).toEqual(['x 1']);
+  });
+
+  it.each<[string, Seen]>([
+    ['another generation', { generation: 2 }],
+    ['another workload of the name', { uid: 'v' }],
+  ])('is read again for %s', async (_, seen) => {
+    const { workloads, birth, reads } = setUp();
+    await birth(put(workloads, {}), signal);
+    await birth(put(workloads, seen), signal);
+    expect(reads).toHaveLength(2);
+  });
+
+  it('is read again as long as there is none', async () => {
+    const { workloads, birth, reads } = setUp();
+    expect(await birth(put(workloads, { observed: false }), signal)).toBeUndefined();
+    expect(await birth(put(workloads, {}), signal)).toBe(start - 1);
+    expect(reads).toHaveLength(2);
   });
 });

@@ -1,14 +1,14 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createConsumers } from '../../../src/controllers/consumers.ts';
-import { createWorkloadReconciler, isConflict } from '../../../src/controllers/workload-reconciler.ts';
+import { createWorkloadReconciler } from '../../../src/controllers/workload-reconciler.ts';
 import { createOwners } from '../../../src/controllers/owners.ts';
 import type { RestartNews } from '../../../src/controllers/restart-news.ts';
 import { createRollouts, type RolloutBudget } from '../../../src/controllers/rollouts.ts';
-import { createKubeClient, type KubeError } from '../../../src/kube/client.ts';
+import { createKubeClient, isConflict, type KubeError } from '../../../src/kube/client.ts';
 import { type ManagedSecret, type Namespace, type OnePasswordItem, reduceOnePasswordItem } from '../../../src/kube/objects.ts';
 import { createStore } from '../../../src/kube/store.ts';
 import { reduceWorkload, type Workload, type WorkloadKind, workloadKey } from '../../../src/kube/workload.ts';
-import { done, type Outcome, requeue } from '../../../src/runtime/controller.ts';
+import { done, type Outcome, requeue, retry } from '../../../src/runtime/controller.ts';
 import { createFakeClock } from '../../support/fake-clock.ts';
 import { clientOptions, type Exchange, startApiServer } from '../kube/api-server.ts';
 
@@ -208,7 +208,8 @@ async function dueRoll(given: Given = {}) {
   return setting;
 }
 
-const written = deployment({});
+/** What the API server answers to a patch: its controller has not seen it yet. */
+const written = { ...deployment({}), metadata: { ...deployment({}).metadata, generation: 3, resourceVersion: '8' } };
 const birth = (created: number) => ({
   items: [replicaSet(1, created - minute), replicaSet(3, created), replicaSet(2, now), replicaSet(9, now, 'other')],
 });
@@ -247,11 +248,10 @@ describe('a Deployment that consumes a Secret', () => {
     expect([outcome, restarted]).toEqual([done, ['db']]);
   });
 
-  it('is adopted when the template of its highest revision is younger than the change', async () => {
-    const { run, restarted } = await setUp({ adopted: 1 });
-    const { requests } = await run(birth(rotation + 10_000), written);
-    expect(JSON.parse(requests[1]?.body ?? '')).toHaveProperty('metadata.annotations');
-    expect(restarted).toEqual([]);
+  it('is left alone when the template of its highest revision is younger than the change, which is read once', async () => {
+    const { run, restarted, api } = await setUp({ adopted: 1 });
+    await run(birth(rotation + 10_000));
+    expect([(await run()).outcome, restarted, api.count]).toEqual([done, [], 1]);
   });
 
   it('asks for nothing when it knows the revision', async () => {
@@ -263,7 +263,7 @@ describe('a Deployment that consumes a Secret', () => {
   it.each<[string, Given, Outcome]>([
     ['for the debounce to pass', { adopted: 1, revision: now - 500 }, requeue(1_500)],
     ['no longer than the debounce, when the change is ahead of the clock', { adopted: 1, revision: now + 500 }, requeue(2_000)],
-    ['for its ReplicaSet, which is yet to be made', { adopted: 1, observed: false }, requeue(1_000)],
+    ['for its ReplicaSet, which is yet to be made', { adopted: 1, observed: false }, retry(1_000)],
   ])('waits %s', async (_, given, expected) => {
     const { run, api } = await setUp(given);
     expect((await run()).outcome).toEqual(expected);
@@ -563,7 +563,7 @@ describe('while restarts are only reported', () => {
 });
 
 describe('a roll that the API server refuses', () => {
-  it.each([400, 403, 422])('for good (%i) is told of, tried again after half a minute, and gives its place away', async (status) => {
+  it.each([400, 403, 422, 500])('for good (%i) is told of, tried again after half a minute, and gives its place away', async (status) => {
     const { refused, told, rollouts, waiting, restarted } = await dueRoll({ budget: { inAll: 1, perNamespace: 1 } });
     expect(await refused(status)).toEqual(requeue(30 * second));
     expect([told, rollouts.size, waiting().count, restarted]).toEqual([['refused'], 0, 1, []]);
@@ -574,10 +574,24 @@ describe('a roll that the API server refuses', () => {
     expect([await refused(404), told, rollouts.size]).toEqual([requeue(30 * second), [], 0]);
   });
 
-  it.each([500, 503])('for a while (%i) is a failure, and gives its place away', async (status) => {
-    const { refused, told, rollouts } = await dueRoll();
-    expect(await refused(status)).toMatchObject({ status });
-    expect([told, rollouts.size]).toEqual([[], 0]);
+  it('for a while is a failure, and gives its place away', async () => {
+    const { key, reconcile, api, told, rollouts } = await dueRoll();
+    const failed = reconcile(key, signal).catch((error: unknown) => error);
+    (await api.next()).answer(503, {});
+    (await api.next()).answer(200, deployment({ adopted: 1 }));
+    expect([await failed, told, rollouts.size]).toMatchObject([{ status: 503 }, [], 0]);
+  });
+
+  it('in its answer, and has done, is begun like any other', async () => {
+    const { key, reconcile, api, rollouts, restarted } = await dueRoll();
+    const outcome = reconcile(key, signal);
+    const { body, answer } = await api.next();
+    const { spec } = JSON.parse(body) as { spec: { template: { metadata: { annotations: Record<string, string> } } } };
+    answer(503, {});
+    const landed = { ...written, metadata: { ...written.metadata, resourceVersion: '8' } };
+    const template = { ...landed.spec.template, metadata: spec.template.metadata };
+    (await api.next()).answer(200, { ...landed, spec: { ...landed.spec, template } });
+    expect([await outcome, restarted, rollouts.isUnderway(key)]).toEqual([done, ['db'], true]);
   });
 
   it('because the workload changed is planned anew, and keeps its place', async () => {
@@ -635,9 +649,9 @@ async function heldRoll() {
   const setting = await dueRoll();
   for (const name of ['a', 'b', 'c']) {
     const other = { ...(setting.workloads.get(setting.key) as Workload), name, uid: name };
-    const failed = { ...other, rollout: { complete: false, available: false, failed: true, progress: '' } };
+    const failed = { ...other, rollout: { complete: false, available: false, failed: true, updatedPods: 1, availablePods: 0 } };
     setting.rollouts.request(other);
-    setting.rollouts.begun(failed, other, [{ item, version: '7' }]);
+    setting.rollouts.begun(failed, other, [{ secret: 'db', item, version: '7' }]);
     setting.rollouts.observe(`ns/Deployment/${name}`, failed);
   }
   return setting;
@@ -778,11 +792,16 @@ describe('rollouts that a process before began', () => {
     ['was not begun by us', { ...underway, rolled: 1 }],
     ['was begun by somebody else: it was adopted alone', { ...underway, rolled: 1, adopted: rotation }],
     ['was for a Secret that never changed', { ...underway, rolled: 0, revision: 0 }],
-    ['replaces pods when somebody deletes them', { ...underway, kind: 'StatefulSet', onDelete: true }],
   ])('take none when one %s', async (_, given) => {
     const { takeOver, rollouts, key } = await setUp(given);
     takeOver(undefined);
     expect([rollouts.size, rollouts.isUnderway(key)]).toEqual([0, false]);
+  });
+
+  it('take none where pods are replaced when somebody deletes them, and are under way until then', async () => {
+    const { takeOver, rollouts, key } = await setUp({ ...underway, kind: 'StatefulSet', onDelete: true, restartedBefore: 60 * minute });
+    takeOver(undefined);
+    expect([rollouts.size, rollouts.isUnderway(key)]).toEqual([0, true]);
   });
 
   it.each([
@@ -798,13 +817,13 @@ describe('rollouts that a process before began', () => {
     const { takeOver, rollouts, workloads, key } = await heldRoll();
     const found = { ...(workloads.get(key) as Workload), name: 'found', uid: 'found', resourceVersion: '1' };
     const rolledNow = { [knownRevisions]: JSON.stringify({ db: now }), [lastRestarted]: '2026-01-01T00:00:00Z' };
-    const state = { complete: false, available: false, failed: false, progress: '' };
+    const state = { complete: false, available: false, failed: false, updatedPods: 1, availablePods: 0 };
     workloads.put({ ...found, templateAnnotations: rolledNow, rollout: state });
     takeOver(undefined);
-    const before = rollouts.isHeld({ item, version: '7' });
+    const before = rollouts.isHeld({ secret: 'db', item, version: '7' });
     const complete = { ...state, complete: true, available: true };
     workloads.put({ ...found, templateAnnotations: rolledNow, rollout: complete, resourceVersion: '2' });
-    expect([before, rollouts.isHeld({ item, version: '7' })]).toEqual([true, false]);
+    expect([before, rollouts.isHeld({ secret: 'db', item, version: '7' })]).toEqual([true, false]);
   });
 });
 
@@ -881,8 +900,8 @@ describe('before the data of a Secret change, a consumer', () => {
   it('that cannot be written to now holds the change up', async () => {
     const { adoptConsumers, secret, api } = await setUp({ revision: 0 });
     const failed = adoptConsumers(secret, signal).catch((error: unknown) => error);
-    (await api.next()).answer(500, {});
-    expect(await failed).toMatchObject({ status: 500 });
+    (await api.next()).answer(503, {});
+    expect(await failed).toMatchObject({ status: 503 });
   });
 
   it('without a history yet is taken to have what there is, or just before: it may still have to be rolled', async () => {

@@ -25,11 +25,11 @@ interface Case {
 }
 
 const roll: RestartPlan = { action: 'roll', known: { db: rotation }, changed: [{ secret: 'db', keys: ['password'] }] };
-const adopt: RestartPlan = { action: 'adopt', known: { db: rotation } };
+const adopt: RestartPlan = { action: 'adopt', stated: { db: rotation } };
 
 describe('a workload that consumes a Secret', () => {
   it.each<Case>([
-    { name: 'is adopted when the Secret never changed', revision: 0, plan: { action: 'adopt', known: { db: 0 } } },
+    { name: 'is adopted when the Secret never changed', revision: 0, plan: { action: 'adopt', stated: { db: 0 } } },
     { name: 'is left alone once adopted', revision: 0, known: { adopted: { db: 0 } }, plan: { action: 'none' } },
     {
       name: 'is left alone when it knows the revision',
@@ -71,11 +71,11 @@ describe('a workload that consumes a Secret', () => {
       plan: roll,
     },
     {
-      name: 'is adopted when it was born well after, as by a restart by hand',
+      name: 'is left alone when it was born well after, as by a restart by hand; what that tells is not written down: the template may go back',
       revision: rotation,
       known: { adopted: { db: 0 } },
       birth: 5 * second + 1,
-      plan: adopt,
+      plan: { action: 'none' },
     },
     { name: 'is adopted when it was opted in long after', revision: rotation, birth: -120 * second - 1, plan: adopt },
     { name: 'rolls when it was born into the rotation', revision: rotation, birth: -120 * second, plan: roll },
@@ -123,12 +123,13 @@ describe('a workload that consumes a Secret', () => {
     const secret = { name: 'db', consumed: consumedRevision({ a: -rotation }, { ...whole, required: ['a', 'b'] }), restarts: true };
     expect(planRestart([secret], { ...nothing, adopted: { db: 0 } }, { birth: 0 })).toEqual({
       action: 'blocked',
+      changed: [{ secret: 'db', keys: ['a'] }],
       missing: [{ secret: 'db', keys: ['a'] }],
     });
   });
 
   it('loses the entry of a Secret that it no longer consumes', () => {
-    expect(planRestart([], { ...nothing, adopted: { db: 5 } }, {})).toEqual({ action: 'adopt', known: {} });
+    expect(planRestart([], { ...nothing, adopted: { db: 5 } }, {})).toEqual({ action: 'adopt', stated: {} });
   });
 
   it('keeps its entry while the Secret is away, and rolls when it comes back changed', () => {
@@ -146,7 +147,7 @@ describe('a workload that consumes a Secret', () => {
   });
 
   it('loses the entry of a Secret whose changes no longer restart it', () => {
-    expect(planRestart(db(rotation, false), { ...nothing, adopted: { db: 5 } }, {})).toEqual({ action: 'adopt', known: {} });
+    expect(planRestart(db(rotation, false), { ...nothing, adopted: { db: 5 } }, {})).toEqual({ action: 'adopt', stated: {} });
   });
 
   it('is not rolled to lose an entry that its template has', () => {
@@ -158,7 +159,7 @@ describe('a workload that consumes a Secret', () => {
   });
 
   it('is planned for a Secret of any name', () => {
-    expect(planRestart([consumed('constructor', 0)], nothing, {})).toEqual({ action: 'adopt', known: { constructor: 0 } });
+    expect(planRestart([consumed('constructor', 0)], nothing, {})).toEqual({ action: 'adopt', stated: { constructor: 0 } });
   });
 
   it('is decided without a birth when the template is known to be older than the change, and there is an entry', () => {
@@ -171,8 +172,8 @@ describe('a workload that consumes a Secret', () => {
 
   it.each([
     ['that was under way until after the birth', { writtenAt: rotation + 20 * second }, 'roll'],
-    ['that was done before the birth', { writtenAt: rotation + 3 * second }, 'adopt'],
-    ['of long after, which was not that of the change', { writtenAt: rotation + 3_600 * second }, 'adopt', 70 * second],
+    ['that was done before the birth', { writtenAt: rotation + 3 * second }, 'none'],
+    ['of long after, which was not that of the change', { writtenAt: rotation + 3_600 * second }, 'none', 70 * second],
   ] as const)('heeds a write %s', (_, written, action, later = 15 * second) => {
     const secrets = db(rotation).map((secret) => ({ ...secret, ...written }));
     expect(planRestart(secrets, { ...nothing, adopted: { db: 0 } }, { birth: rotation + later }).action).toBe(action);
@@ -182,7 +183,7 @@ describe('a workload that consumes a Secret', () => {
 describe('before the data of a Secret change', () => {
   const minute = 60 * second;
   it.each<[string, number, Partial<KnownRevisions>, number | undefined, RestartPlan]>([
-    ['a consumer without an entry is given one', 0, { adopted: { tls: 3 } }, undefined, { action: 'adopt', known: { tls: 3, db: 0 } }],
+    ['a consumer without an entry is given one', 0, { adopted: { tls: 3 } }, undefined, { action: 'adopt', stated: { tls: 3, db: 0 } }],
     ['a consumer with an entry is left alone', rotation, { adopted: { db: 1 } }, undefined, { action: 'none' }],
     ['a consumer that was rolled is left alone', rotation, { rolled: { db: 1 } }, undefined, { action: 'none' }],
     ['a consumer has its birth read after an earlier change', rotation, {}, undefined, { action: 'read-birth' }],
@@ -193,7 +194,7 @@ describe('before the data of a Secret change', () => {
       rotation,
       {},
       rotation - minute,
-      { action: 'adopt', known: { db: rotation - 1 } },
+      { action: 'adopt', stated: { db: rotation - 1 } },
     ],
   ])('%s', (_, revision, known, birth, expected) => {
     expect(planAdoption('db', { revision }, { ...nothing, ...known }, birth)).toEqual(expected);
