@@ -306,7 +306,7 @@ async function forecastRestart(
 }
 
 /** What is worth a word before the operator runs with these settings. */
-function settingNotes({ pollingInterval, autoRestart, watchNamespaces, warnings }: Config): string[] {
+function settingNotes({ pollingInterval, autoRestart, warnings }: Config): string[] {
   const seconds = pollingInterval / 1000;
   return [
     ...warnings,
@@ -316,7 +316,6 @@ function settingNotes({ pollingInterval, autoRestart, watchNamespaces, warnings 
         ]
       : []),
     ...(autoRestart ? [`AUTO_RESTART=true: workloads restart unless the annotation ${annotations.autoRestart} says otherwise`] : []),
-    ...(watchNamespaces.length > 0 ? [`WATCH_NAMESPACE: the annotation ${annotations.autoRestart} of a namespace is not read`] : []),
   ];
 }
 

@@ -7,9 +7,9 @@ export interface TemplateAges {
    * Since when it has been the same, as far as we have seen, in milliseconds by `serverTime`. Undefined when that is not known: a Rollout may
    * run the template of another object.
    */
-  unchangedSince(workload: Workload): number | undefined;
+  readonly unchangedSince: (workload: Workload) => number | undefined;
   /** When it came to be, read once as long as it stays; undefined while its controller has not seen it. @throws KubeError */
-  birth(workload: Workload, signal: AbortSignal): Promise<number | undefined>;
+  readonly birth: (workload: Workload, signal: AbortSignal) => Promise<number | undefined>;
 }
 
 export interface TemplateAgesOptions {

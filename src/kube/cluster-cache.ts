@@ -1,8 +1,9 @@
 import { managedLabel } from '../api/names.ts';
 import type { ObjectMeta } from '../domain/object.ts';
-import type { Clock } from '../runtime/clock.ts';
+import { backoffDelay } from '../runtime/backoff.ts';
+import { type Clock, pause } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
-import type { KubeClient, KubeError } from './client.ts';
+import { type KubeClient, KubeError } from './client.ts';
 import {
   type ManagedSecret,
   type Namespace,
@@ -13,7 +14,18 @@ import {
   reduceSecret,
 } from './objects.ts';
 import { isAbsent, listObjects, runReflector } from './reflector.ts';
-import { collectionPath, daemonSets, namespaces, type Reduce, type ResourceType, rollouts, secrets, statefulSets } from './resource.ts';
+import {
+  collectionPath,
+  daemonSets,
+  namespaces,
+  objectPath,
+  type Reduce,
+  type ResourceType,
+  rollouts,
+  secrets,
+  statefulSets,
+  type WireObject,
+} from './resource.ts';
 import { createStore, type Store } from './store.ts';
 import { reduceWorkload, type Workload, workloadKey, workloadKinds, workloadType } from './workload.ts';
 
@@ -63,17 +75,17 @@ export function reflectCluster(cache: ClusterCache, options: ReflectOptions, sig
     const { promise: settled, resolve: settle } = Promise.withResolvers<void>();
     /** What has not been read, or may not be read any more. */
     const unread = new Set<ResourceType>();
+    const read = (type: ResourceType): void => {
+      if (!unread.delete(type) || unread.size > 0) return;
+      synced.add(namespace);
+      onSynced(namespace);
+      settle();
+    };
 
     forEachCollection(cache, namespace, ({ type, includes = () => true, ...collection }) => {
       const covers = (object: typeof collection.store extends Store<infer T> ? T : never): boolean =>
         (namespace === undefined || object.namespace === namespace) && includes(object);
       unread.add(type);
-      const read = (): void => {
-        if (!unread.delete(type) || unread.size > 0) return;
-        synced.add(namespace);
-        onSynced(namespace);
-        settle();
-      };
       const failed = (error: KubeError, failures: number, delay: number): void => {
         onFailure(error, type, failures, delay);
         if (error.status !== 403 || collection.optional) return;
@@ -83,9 +95,50 @@ export function reflectCluster(cache: ClusterCache, options: ReflectOptions, sig
         if (namespace !== undefined) settle();
       };
       const path = collectionPath(type, namespace);
-      ended.push(runReflector({ ...shared, ...collection, path, covers, onSynced: read, onFailure: failed }, signal));
+      ended.push(runReflector({ ...shared, ...collection, path, covers, onSynced: () => read(type), onFailure: failed }, signal));
     });
+    if (namespace !== undefined) {
+      unread.add(namespaces);
+      ended.push(followNamespace({ ...shared, name: namespace, store: cache.namespaces, onRead: () => read(namespaces) }, signal));
+    }
     return settled;
+  }
+}
+
+interface FollowOptions extends Pick<ReflectOptions, 'client' | 'clock' | 'random'> {
+  readonly name: string;
+  readonly store: Store<Namespace>;
+  /** It has been read, or it is known that it may not be. */
+  readonly onRead: () => void;
+}
+
+/** How often a single namespace is read, in milliseconds: a Role can grant to get it, and not to watch it. */
+const namespaceInterval = 60_000;
+const namespaceBackoff = { base: 200, max: 5_000 };
+
+/** Keeps what a namespace says of restarts. Where it may not be read, it says nothing. */
+async function followNamespace({ client, clock, random, name, store, onRead }: FollowOptions, signal: AbortSignal): Promise<void> {
+  let failures = 0;
+  while (!signal.aborted) {
+    try {
+      await readNamespace(client, store, name, signal);
+      failures = 0;
+    } catch (error) {
+      if (!(error instanceof KubeError)) throw error;
+      failures += 1;
+    }
+    if (failures === 0) onRead();
+    await pause(clock, failures === 0 ? namespaceInterval : backoffDelay(failures, namespaceBackoff, random), signal);
+  }
+}
+
+async function readNamespace(client: KubeClient, store: Store<Namespace>, name: string, signal: AbortSignal): Promise<void> {
+  try {
+    const path = objectPath(namespaces, { name });
+    const accept = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1';
+    store.put(reduceNamespace(await client.request<WireObject>({ method: 'GET', path, accept, signal })));
+  } catch (error) {
+    if (!isAbsent(error)) throw error;
   }
 }
 
@@ -102,6 +155,7 @@ export async function readCluster(
     const stored = read.then(({ objects }) => objects.forEach((object) => store.put(object)));
     reads.push(collection.optional ? stored.catch(ignoreAbsence) : stored);
   });
+  if (namespace !== undefined) reads.push(readNamespace(client, cache.namespaces, namespace, signal));
   await Promise.all(reads);
 }
 
@@ -140,6 +194,6 @@ function forEachCollection(
     const type = workloadType(kind);
     visit({ type, store: cache.workloads, reduce: reduceWorkload(kind), includes: isOfKind, optional: isOptional(type) });
   }
-  // A Role cannot grant a watch of namespaces: where they are named, their annotation is not read.
+  // A Role cannot grant a watch of namespaces: where they are named, each is read now and then.
   if (namespace === undefined) visit({ type: namespaces, store: cache.namespaces, reduce: reduceNamespace, metadataOnly: true });
 }

@@ -23,7 +23,8 @@ export function collectionPath({ root, plural }: ResourceType, namespace?: strin
   return namespace === undefined ? `${root}/${plural}` : `${root}/namespaces/${encodeURIComponent(namespace)}/${plural}`;
 }
 
-export function objectPath(type: ResourceType, { namespace, name }: { readonly namespace: string; readonly name: string }): string {
+/** The path of one object; of a kind without namespaces when none is given. */
+export function objectPath(type: ResourceType, { namespace, name }: { readonly namespace?: string; readonly name: string }): string {
   return `${collectionPath(type, namespace)}/${encodeURIComponent(name)}`;
 }
 

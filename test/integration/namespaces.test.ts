@@ -88,7 +88,7 @@ describe('an operator that watches two namespaces', () => {
     await createReady(second, 'needs');
     const refused = proxy.requests.all.filter(({ status }) => status === 403).map(({ method, path }) => `${method} ${path}`);
     expect(refused).toEqual([]);
-    const places = new Set(proxy.requests.all.map(({ path }) => /\/namespaces\/([^/]+)\//.exec(path)?.[1]));
+    const places = new Set(proxy.requests.all.map(({ path }) => /\/namespaces\/([^/]+)(?:\/|$)/.exec(path)?.[1]));
     expect(places).toEqual(new Set([first.name, second.name]));
   });
 

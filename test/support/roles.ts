@@ -21,6 +21,7 @@ export const operatorRules: readonly Rule[] = [
   rule('apps', 'replicasets', 'list'),
   rule('apps', 'controllerrevisions', 'list'),
   rule('', 'events', 'create', 'patch'),
+  rule('', 'namespaces', 'get'),
 ];
 
 const roles: ResourceType = { root: '/apis/rbac.authorization.k8s.io/v1', plural: 'roles' };

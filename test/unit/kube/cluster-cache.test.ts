@@ -42,9 +42,10 @@ describe('the cluster is read', () => {
   });
 
   it('in each namespace that is named, and nowhere else', async () => {
-    expect(pathsOf(await firstRequests(['a', 'b'], 12))).toEqual(
+    expect(pathsOf(await firstRequests(['a', 'b'], 14))).toEqual(
       ['a', 'b']
         .flatMap((name) => [
+          `/api/v1/namespaces/${name}`,
           `/api/v1/namespaces/${name}/secrets`,
           ...['deployments', 'statefulsets', 'daemonsets'].map((kind) => `/apis/apps/v1/namespaces/${name}/${kind}`),
           `/apis/argoproj.io/v1alpha1/namespaces/${name}/rollouts`,
@@ -56,7 +57,7 @@ describe('the cluster is read', () => {
 
   it.each([
     { of: 'all namespaces', names: [], lists: 7, secrets: 1 },
-    { of: 'two namespaces', names: ['a', 'b'], lists: 12, secrets: 2 },
+    { of: 'two namespaces', names: ['a', 'b'], lists: 14, secrets: 2 },
   ])('without the Secrets of others, and without values: $of', async ({ names, lists, secrets }) => {
     const asked = ofSecrets(await firstRequests(names, lists));
     expect(asked.map(({ query, headers }) => [query.get('labelSelector'), metadataAlone.test(headers.accept ?? '')])).toEqual(
