@@ -62,6 +62,16 @@ afterAll(async () => {
   await proxy?.close();
 });
 
+describe('a namespace that is watched by name and opts in', () => {
+  it('has its consumers adopted', async () => {
+    const namespace = await allowedNamespace(optedIn);
+    await watch(namespace);
+    await createReady(namespace, 'web');
+    await namespace.createDeployment('web', 'web');
+    await eventually('its adoption', async () => (await namespace.deployment('web')).metadata.annotations?.[annotations.knownRevisions]);
+  });
+});
+
 describe('an operator that watches two namespaces', () => {
   let first: TestNamespace;
   let second: TestNamespace;
@@ -303,14 +313,14 @@ function pathOf(title: string): string {
   return `vaults/Prod/items/${title}`;
 }
 
-async function newNamespace(): Promise<TestNamespace> {
-  const namespace = await createNamespace(sharedControlPlane().kubeconfig);
+async function newNamespace(notes: object = {}): Promise<TestNamespace> {
+  const namespace = await createNamespace(sharedControlPlane().kubeconfig, notes);
   made.push(namespace);
   return namespace;
 }
 
-async function allowedNamespace(): Promise<TestNamespace> {
-  const namespace = await newNamespace();
+async function allowedNamespace(notes: object = {}): Promise<TestNamespace> {
+  const namespace = await newNamespace(notes);
   await grantRole(namespace, user.username);
   return namespace;
 }
