@@ -285,9 +285,9 @@ async function forecastRestart(
 
   /** What the workload would say of a Secret before its values change. */
   async function adopted(known: KnownRevisions, before: ManagedSecret, keys: ConsumedKeys): Promise<KnownRevisions> {
-    const written = { revision: consumedRevision(recordedRevisions(before), keys).revision, writtenAt: before.writtenAt };
-    let plan = planAdoption(before.name, written, known, undefined);
-    if (plan.action === 'read-birth') plan = planAdoption(before.name, written, known, await birth());
+    const revised = { revision: consumedRevision(recordedRevisions(before), keys).revision, revisedAt: consumers.revisedAt(before) };
+    let plan = planAdoption(before.name, revised, known, undefined);
+    if (plan.action === 'read-birth') plan = planAdoption(before.name, revised, known, await birth());
     return plan.action === 'adopt' ? { ...known, adopted: plan.stated } : known;
   }
 

@@ -2,7 +2,7 @@ import { annotations } from '../api/names.ts';
 import { optIn, type OptIn } from '../domain/auto-restart.ts';
 import { objectKey } from '../domain/object.ts';
 import type { ConsumedSecret } from '../domain/restart-plan.ts';
-import { consumedRevision, recordedRevisions } from '../domain/revisions.ts';
+import { consumedRevision, latestRevision, recordedRevisions } from '../domain/revisions.ts';
 import type { ManagedSecret, Namespace } from '../kube/objects.ts';
 import type { Store } from '../kube/store.ts';
 import { createStoreIndex } from '../kube/store-index.ts';
@@ -30,6 +30,8 @@ export interface Consumers {
   secretsOf(workload: Workload): readonly ConsumedSecret[];
   /** Whether a change of `secret` restarts `workload`; `by` is the place of the annotation that decided: Secret, workload, namespace. */
   optIn(secret: ManagedSecret, workload: Workload): OptIn;
+  /** When the write that made the last revision of a Secret was carried out, as far as that can be told, in milliseconds. */
+  revisedAt(secret: ManagedSecret): number | undefined;
   /** What is to be said of annotations that decide whether a workload is restarted, and say neither yes nor no. */
   misread(workload: Workload): readonly string[];
 }
@@ -39,6 +41,19 @@ export function createConsumers({ workloads, secrets, namespaces, autoRestart }:
   const rolloutsOf = createStoreIndex(workloads, ({ namespace, templateOf: name }) =>
     name === undefined ? [] : [workloadKey({ kind: 'Deployment', namespace, name })],
   );
+
+  /** By the Secret's key. Later writes leave the revision as it is and move the time: the first that was seen with it counts. */
+  const revised = new Map<string, { readonly uid: string; readonly revision: number; readonly at: number | undefined }>();
+  secrets.onChange((key, _, after) => {
+    if (after === undefined) {
+      revised.delete(key);
+      return;
+    }
+    const revision = latestRevision(recordedRevisions(after));
+    const known = revised.get(key);
+    if (known?.uid !== after.uid || known.revision !== revision) revised.set(key, { uid: after.uid, revision, at: after.writtenAt });
+  });
+  const revisedAt = (secret: ManagedSecret): number | undefined => revised.get(objectKey(secret))?.at;
 
   function runners(workload: Workload): readonly Workload[] {
     const rollouts = rolloutsOf(workloadKey(workload));
@@ -68,9 +83,10 @@ export function createConsumers({ workloads, secrets, namespaces, autoRestart }:
         const secret = secrets.get(objectKey({ namespace: workload.namespace, name }));
         if (secret === undefined) return { name, consumed: undefined, restarts: true };
         const consumed = consumedRevision(recordedRevisions(secret), keys);
-        return { name, consumed, writtenAt: secret.writtenAt, restarts: optInOf(secret, workload).restarts };
+        return { name, consumed, revisedAt: revisedAt(secret), restarts: optInOf(secret, workload).restarts };
       }),
     optIn: optInOf,
+    revisedAt,
     misread(workload) {
       const { namespace } = workload;
       const messages = [...keysOf(workload).keys()].flatMap((name) => {

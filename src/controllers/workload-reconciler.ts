@@ -354,14 +354,14 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
       const { revision } = consumedRevision(recordedRevisions(before), keys);
       const known = entries.of(workload);
       const stated = reportOnly ? known : statedRevisions(workload);
-      const written = { revision, writtenAt: before.writtenAt };
-      let plan = planAdoption(before.name, written, stated, undefined);
+      const revised = { revision, revisedAt: consumers.revisedAt(before) };
+      let plan = planAdoption(before.name, revised, stated, undefined);
       if (plan.action === 'none') return;
       // Somebody took away what it stated.
       if (revisionOf(known.adopted, before.name) !== undefined) plan = { action: 'adopt', stated: known.adopted };
       // Without a history yet, its pods start about now.
       if (plan.action === 'read-birth') {
-        plan = planAdoption(before.name, written, known, (await ages.birth(workload, signal)) ?? revision);
+        plan = planAdoption(before.name, revised, known, (await ages.birth(workload, signal)) ?? revision);
       }
       if (plan.action !== 'adopt') return;
       try {

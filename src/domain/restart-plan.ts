@@ -5,8 +5,8 @@ export interface ConsumedSecret {
   readonly name: string;
   /** What became of the keys it consumes; undefined while there is no such Secret of ours. */
   readonly consumed: ConsumedRevision | undefined;
-  /** When we last wrote the Secret, in milliseconds: the write of its last revision may have been under way for long. */
-  readonly writtenAt?: number | undefined;
+  /** When the write of its last revision was carried out, in milliseconds: it may have been under way for long. */
+  readonly revisedAt?: number | undefined;
   /** Whether a change restarts the workload. */
   readonly restarts: boolean;
 }
@@ -60,7 +60,7 @@ export function planRestart(secrets: readonly ConsumedSecret[], { adopted, rolle
   /** What the metadata may say: what holds whatever template comes. What the birth of this one tells does not. */
   const stated: Record<string, number> = {};
   const changed: KeysOfSecret[] = [];
-  for (const { name, consumed, writtenAt, restarts } of secrets) {
+  for (const { name, consumed, revisedAt, restarts } of secrets) {
     const entry = knownRevision(name, { adopted, rolled });
     if (consumed === undefined || !restarts) {
       // A Secret that is away for a moment may come back changed. Opted out, an entry in the template stays there until the next roll:
@@ -74,7 +74,7 @@ export function planRestart(secrets: readonly ConsumedSecret[], { adopted, rolle
     const own = entry === undefined ? revision : revisionOf(adopted, name);
     if (own !== undefined) stated[name] = own;
     if (revision === 0 || (entry !== undefined && entry >= revision)) continue;
-    const outdated = isOutdated(entry, { revision, writtenAt }, age);
+    const outdated = isOutdated(entry, { revision, revisedAt }, age);
     if (outdated === undefined) return { action: 'read-birth' };
     if (outdated) changed.push({ secret: name, keys: consumed.changedSince(Math.max(entry ?? 0, (age.birth ?? 0) - birthWindow)) });
   }
@@ -85,17 +85,17 @@ export function planRestart(secrets: readonly ConsumedSecret[], { adopted, rolle
   return sameRecord(withoutRolled(stated, rolled), withoutRolled(adopted, rolled)) ? { action: 'none' } : { action: 'adopt', stated };
 }
 
-/** A revision, and when the Secret was last written. */
-interface Written {
+/** A revision, and when its write was carried out. */
+interface Revised {
   readonly revision: number;
-  readonly writtenAt?: number | undefined;
+  readonly revisedAt?: number | undefined;
 }
 
 /** Whether pods may lack a revision that is later than their entry; undefined when the birth of their template has to tell. */
-function isOutdated(entry: number | undefined, written: Written, { birth, unchangedSince }: TemplateAge): boolean | undefined {
-  if (entry !== undefined && unchangedSince !== undefined && unchangedSince <= written.revision) return true;
+function isOutdated(entry: number | undefined, revised: Revised, { birth, unchangedSince }: TemplateAge): boolean | undefined {
+  if (entry !== undefined && unchangedSince !== undefined && unchangedSince <= revised.revision) return true;
   if (birth === undefined) return undefined;
-  return entry === undefined ? isBornInto(written, birth) : !isBornAfter(written, birth);
+  return entry === undefined ? isBornInto(revised, birth) : !isBornAfter(revised, birth);
 }
 
 /**
@@ -104,13 +104,13 @@ function isOutdated(entry: number | undefined, written: Written, { birth, unchan
  */
 export function planAdoption(
   name: string,
-  { revision, writtenAt }: Written,
+  { revision, revisedAt }: Revised,
   known: KnownRevisions,
   birth: number | undefined,
 ): Exclude<RestartPlan, { action: 'roll' | 'blocked' }> {
   if (knownRevision(name, known) !== undefined) return { action: 'none' };
   if (revision > 0 && birth === undefined) return { action: 'read-birth' };
-  const pending = birth !== undefined && revision > 0 && isBornInto({ revision, writtenAt }, birth);
+  const pending = birth !== undefined && revision > 0 && isBornInto({ revision, revisedAt }, birth);
   return { action: 'adopt', stated: { ...known.adopted, [name]: pending ? revision - 1 : revision } };
 }
 
@@ -121,15 +121,15 @@ function knownRevision(name: string, { adopted, rolled }: KnownRevisions): numbe
 }
 
 /** Pods of a template that came to be so late have the revision. */
-function isBornAfter({ revision, writtenAt }: Written, birth: number): boolean {
+function isBornAfter({ revision, revisedAt }: Revised, birth: number): boolean {
   // The time of a write is given in whole seconds: it may have been at the end of that one.
-  const landed = writtenAt === undefined ? revision : Math.min(Math.max(revision, writtenAt + 999), revision + longestWrite);
+  const landed = revisedAt === undefined ? revision : Math.min(Math.max(revision, revisedAt + 999), revision + longestWrite);
   return birth > landed + cacheSlack;
 }
 
 /** Pods of a template that came to be about then may have started on the older value. */
-function isBornInto(written: Written, birth: number): boolean {
-  return birth >= written.revision - birthWindow && !isBornAfter(written, birth);
+function isBornInto(revised: Revised, birth: number): boolean {
+  return birth >= revised.revision - birthWindow && !isBornAfter(revised, birth);
 }
 
 /** Entries that the template states as well, or better, need not stand in the metadata. */

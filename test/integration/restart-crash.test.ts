@@ -144,7 +144,9 @@ describe('an operator that is killed during a rotation', () => {
       const killed = spawnOperator({ ...options, kubeconfig: gate.kubeconfig });
       await untilStopped(gate, passed, passage);
       await killed.kill();
-      expect(gate.writes.slice(0, passed + 1).map(nameOf)).toEqual(order.slice(0, passed + 1));
+      // A write that lost against another one is made again.
+      const made = gate.writes.slice(0, passed + 1).filter(({ status }) => status !== 409);
+      expect(made.map(nameOf)).toEqual(order.slice(0, made.length));
 
       const successor = spawnOperator({ ...options, kubeconfig: sharedControlPlane().kubeconfig });
       try {
@@ -236,11 +238,15 @@ describe('an operator that is killed at random moments', () => {
     for (let round = 1; round <= rounds; round += 1) {
       const before = new Map(names.map((name) => [name, { changes: changesFor(name).length, rolls: rollsOf(name) }]));
       const [values] = await Promise.all([rotate(round, drawFrom(draw(0, 1e9))), killAgainAndAgain(drawFrom(draw(0, 1e9)))]);
-      await eventually(`the end of round ${round} of seed ${seed}`, () => isQuiet(values), 30_000);
+      await eventually(
+        `the end of round ${round} of seed ${seed}, with everybody rolled whose values changed`,
+        async () => ((await isQuiet(values)) && names.every((name) => isRolled(name, before.get(name))) ? true : undefined),
+        30_000,
+      );
       const wrong = names.flatMap((name) => {
         const { changes = 0, rolls = 0 } = before.get(name) ?? {};
         const [changed, rolled] = [changesFor(name).length - changes, rollsOf(name) - rolls];
-        return rolled > changed || (changed > 0 && rolled === 0) ? [{ seed, round, name, changed, rolled }] : [];
+        return rolled > changed ? [{ seed, round, name, changed, rolled }] : [];
       });
       expect(wrong).toEqual([]);
     }
@@ -288,6 +294,11 @@ describe('an operator that is killed at random moments', () => {
   /** The writes that changed what a Deployment consumes. */
   function changesFor(name: string): readonly bigint[] {
     return [...new Set(consumers[name]?.flatMap(({ secret, keys }) => history.changes(secret, keys)))];
+  }
+
+  /** The watches of the test tell of pods, Secrets and templates in any order. */
+  function isRolled(name: string, { changes, rolls } = { changes: 0, rolls: 0 }): boolean {
+    return changesFor(name).length === changes || rollsOf(name) > rolls;
   }
 
   function rollsOf(name: string): number {

@@ -171,9 +171,9 @@ describe('a workload that consumes a Secret', () => {
   });
 
   it.each([
-    ['that was under way until after the birth', { writtenAt: rotation + 20 * second }, 'roll'],
-    ['that was done before the birth', { writtenAt: rotation + 3 * second }, 'none'],
-    ['of long after, which was not that of the change', { writtenAt: rotation + 3_600 * second }, 'none', 70 * second],
+    ['that was under way until after the birth', { revisedAt: rotation + 20 * second }, 'roll'],
+    ['that was done before the birth', { revisedAt: rotation + 3 * second }, 'none'],
+    ['of long after, which was not that of the change', { revisedAt: rotation + 3_600 * second }, 'none', 70 * second],
   ] as const)('heeds a write %s', (_, written, action, later = 15 * second) => {
     const secrets = db(rotation).map((secret) => ({ ...secret, ...written }));
     expect(planRestart(secrets, { ...nothing, adopted: { db: 0 } }, { birth: rotation + later }).action).toBe(action);
