@@ -285,7 +285,8 @@ async function forecastRestart(
 
   /** What the workload would say of a Secret before its values change. */
   async function adopted(known: KnownRevisions, before: ManagedSecret, keys: ConsumedKeys): Promise<KnownRevisions> {
-    const revised = { revision: consumedRevision(recordedRevisions(before), keys).revision, revisedAt: consumers.revisedAt(before) };
+    const { revision } = consumedRevision(recordedRevisions(before), keys);
+    const revised = { revision, revisedAt: consumers.revisedAt(before, revision) };
     let plan = planAdoption(before.name, revised, known, undefined);
     if (plan.action === 'read-birth') plan = planAdoption(before.name, revised, known, await birth());
     return plan.action === 'adopt' ? { ...known, adopted: plan.stated } : known;

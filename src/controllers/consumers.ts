@@ -2,11 +2,12 @@ import { annotations } from '../api/names.ts';
 import { optIn, type OptIn } from '../domain/auto-restart.ts';
 import { objectKey } from '../domain/object.ts';
 import type { ConsumedSecret } from '../domain/restart-plan.ts';
-import { consumedRevision, latestRevision, recordedRevisions } from '../domain/revisions.ts';
+import { consumedRevision, recordedRevisions } from '../domain/revisions.ts';
 import type { ManagedSecret, Namespace } from '../kube/objects.ts';
 import type { Store } from '../kube/store.ts';
 import { createStoreIndex } from '../kube/store-index.ts';
 import { type Workload, workloadKey } from '../kube/workload.ts';
+import { createRevisionTimes, type RevisionTimes } from './revision-times.ts';
 
 export interface ConsumersOptions {
   readonly workloads: Store<Workload>;
@@ -29,31 +30,19 @@ export interface Consumers {
   /** The Secrets that a workload consumes, with what is known of those that are ours. */
   secretsOf(workload: Workload): readonly ConsumedSecret[];
   /** Whether a change of `secret` restarts `workload`; `by` is the place of the annotation that decided: Secret, workload, namespace. */
-  optIn(secret: ManagedSecret, workload: Workload): OptIn;
-  /** When the write that made the last revision of a Secret was carried out, as far as that can be told, in milliseconds. */
-  revisedAt(secret: ManagedSecret): number | undefined;
+  optIn(secret: Pick<ManagedSecret, 'annotations'>, workload: Workload): OptIn;
+  /** When the write of a revision of a Secret was carried out, in milliseconds, if that is known. */
+  readonly revisedAt: RevisionTimes;
   /** What is to be said of annotations that decide whether a workload is restarted, and say neither yes nor no. */
   misread(workload: Workload): readonly string[];
 }
 
 export function createConsumers({ workloads, secrets, namespaces, autoRestart }: ConsumersOptions): Consumers {
   const bySecret = createStoreIndex(workloads, secretKeys);
+  const revisedAt = createRevisionTimes(secrets);
   const rolloutsOf = createStoreIndex(workloads, ({ namespace, templateOf: name }) =>
     name === undefined ? [] : [workloadKey({ kind: 'Deployment', namespace, name })],
   );
-
-  /** By the Secret's key. Later writes leave the revision as it is and move the time: the first that was seen with it counts. */
-  const revised = new Map<string, { readonly uid: string; readonly revision: number; readonly at: number | undefined }>();
-  secrets.onChange((key, _, after) => {
-    if (after === undefined) {
-      revised.delete(key);
-      return;
-    }
-    const revision = latestRevision(recordedRevisions(after));
-    const known = revised.get(key);
-    if (known?.uid !== after.uid || known.revision !== revision) revised.set(key, { uid: after.uid, revision, at: after.writtenAt });
-  });
-  const revisedAt = (secret: ManagedSecret): number | undefined => revised.get(objectKey(secret))?.at;
 
   function runners(workload: Workload): readonly Workload[] {
     const rollouts = rolloutsOf(workloadKey(workload));
@@ -66,7 +55,7 @@ export function createConsumers({ workloads, secrets, namespaces, autoRestart }:
     return runners(workload).includes(workload) ? workload.secrets : new Map();
   }
 
-  function optInOf(secret: ManagedSecret, workload: Workload): OptIn {
+  function optInOf(secret: Pick<ManagedSecret, 'annotations'>, workload: Workload): OptIn {
     const namespace = namespaces.get(objectKey({ namespace: '', name: workload.namespace }));
     const said = [secret.annotations[annotations.autoRestart], workload.annotations[annotations.autoRestart], namespace?.autoRestart];
     return optIn(said, autoRestart);
@@ -83,7 +72,7 @@ export function createConsumers({ workloads, secrets, namespaces, autoRestart }:
         const secret = secrets.get(objectKey({ namespace: workload.namespace, name }));
         if (secret === undefined) return { name, consumed: undefined, restarts: true };
         const consumed = consumedRevision(recordedRevisions(secret), keys);
-        return { name, consumed, revisedAt: revisedAt(secret), restarts: optInOf(secret, workload).restarts };
+        return { name, consumed, revisedAt: revisedAt(secret, consumed.revision), restarts: optInOf(secret, workload).restarts };
       }),
     optIn: optInOf,
     revisedAt,

@@ -6,7 +6,7 @@ import { type Workload, workloadKey } from '../kube/workload.ts';
 
 /** What workloads are known to have of the Secrets they consume. */
 export interface Entries {
-  /** As the workload states it, or where its annotation was taken away, as we remember it. */
+  /** As the workload states it, or where its annotation was taken away or could not be written, as we remember it. */
   of(workload: Workload): KnownRevisions;
   /** Remembers what was adopted, whether the workload can be made to state it or not. */
   remember(workload: Workload, adopted: Revisions): void;
@@ -14,16 +14,18 @@ export interface Entries {
 
 /** @param memoryFirst nothing is written to workloads, so that what they state gets old */
 export function createEntries(workloads: Store<Workload>, memoryFirst: boolean): Entries {
-  const remembered = new Map<string, { readonly uid: string; readonly adopted: Revisions }>();
+  /** With the annotation that stood there when it was remembered: as long as it does, ours has not been written. */
+  const remembered = new Map<string, { readonly uid: string; readonly adopted: Revisions; readonly over: string | undefined }>();
 
   function remember(workload: Workload, adopted: Revisions): void {
     const key = workloadKey(workload);
     if (Object.keys(adopted).length === 0) remembered.delete(key);
-    else remembered.set(key, { uid: workload.uid, adopted });
+    else remembered.set(key, { uid: workload.uid, adopted, over: annotationOf(workload) });
   }
 
   workloads.onChange((key, before, after) => {
     if (before?.uid !== after?.uid) remembered.delete(key);
+    else if (before !== undefined && after !== undefined && annotationOf(before) === annotationOf(after)) return;
     if (after === undefined || memoryFirst) return;
     const { adopted } = statedRevisions(after);
     if (Object.keys(adopted).length > 0) remember(after, adopted);
@@ -33,11 +35,16 @@ export function createEntries(workloads: Store<Workload>, memoryFirst: boolean):
     of(workload) {
       const stated = statedRevisions(workload);
       const memory = remembered.get(workloadKey(workload));
-      if (memory?.uid !== workload.uid || (!memoryFirst && Object.keys(stated.adopted).length > 0)) return stated;
-      return { ...stated, adopted: memory.adopted };
+      if (memory?.uid !== workload.uid) return stated;
+      const isOverruled = Object.keys(stated.adopted).length > 0 && annotationOf(workload) !== memory.over;
+      return isOverruled && !memoryFirst ? stated : { ...stated, adopted: memory.adopted };
     },
     remember,
   };
+}
+
+function annotationOf({ annotations: own }: Workload): string | undefined {
+  return own[annotations.knownRevisions];
 }
 
 /** What a workload states in its annotations. */

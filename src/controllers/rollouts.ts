@@ -56,11 +56,19 @@ interface Rollout {
   /** All was well before: it holds a place in the budget, and its failure counts. */
   readonly wasWell: boolean;
   latest: Workload;
-  /** The most pods of the current template so far, and of available ones since their number last grew. */
-  best: { readonly updated: number; readonly available: number };
+  best: Best;
   place: boolean;
   failed: boolean;
   cancel: () => void;
+}
+
+/** The most pods so far of the template of a generation, the fewest others, and the most available ones since either last moved. */
+interface Best {
+  /** None before its controller has seen the new template: the status is that of the old one until then. */
+  readonly generation: number | undefined;
+  readonly updated: number;
+  readonly old: number;
+  readonly available: number;
 }
 
 interface Tally {
@@ -131,8 +139,7 @@ export function createRollouts({ clock, budget, onTurn, onHeld, onEnd }: Rollout
 
   function follow(key: string, workload: Workload, causes: readonly Cause[], wasWell: boolean, place: boolean): void {
     const { uid, namespace } = workload;
-    const { updatedPods: updated, availablePods: available } = workload.rollout;
-    const best = { updated, available };
+    const best = bestOf(workload);
     const rollout = { uid, namespace, causes, wasWell, latest: workload, best, place, failed: false, cancel: () => {} };
     rollouts.set(key, rollout);
     // Its pods are replaced when somebody deletes them.
@@ -243,17 +250,27 @@ export function createRollouts({ clock, budget, onTurn, onHeld, onEnd }: Rollout
   };
 }
 
-/** More pods are new, or more of them available; not those that come and go. The restart of a Rollout shows in any change. */
-function hasMoved(rollout: Rollout, { kind, rollout: { updatedPods: updated, availablePods: available } }: Workload): boolean {
+/** More pods are new, fewer are old, or more available; not those that come and go. The restart of a Rollout shows in any change. */
+function hasMoved(rollout: Rollout, workload: Workload): boolean {
+  const { updatedPods: updated, oldPods: old, availablePods: available } = workload.rollout;
   const { best, latest } = rollout;
-  if (kind === 'Rollout') return updated !== latest.rollout.updatedPods || available !== latest.rollout.availablePods;
-  if (updated > best.updated) {
-    rollout.best = { updated, available };
+  if (workload.kind === 'Rollout') return updated !== latest.rollout.updatedPods || available !== latest.rollout.availablePods;
+  if (!workload.observed) return false;
+  if (workload.generation !== best.generation) {
+    rollout.best = bestOf(workload);
+    return true;
+  }
+  if (updated > best.updated || old < best.old) {
+    rollout.best = { ...best, updated: Math.max(updated, best.updated), old: Math.min(old, best.old), available };
     return true;
   }
   if (available <= best.available) return false;
   rollout.best = { ...best, available };
   return true;
+}
+
+function bestOf({ observed, generation, rollout: { updatedPods: updated, oldPods: old, availablePods: available } }: Workload): Best {
+  return { generation: observed ? generation : undefined, updated, old, available };
 }
 
 function isTallyHeld({ failed, succeeded }: Tally): boolean {

@@ -1,4 +1,4 @@
-import { kind, managedLabel } from '../api/names.ts';
+import { annotations, kind, managedLabel } from '../api/names.ts';
 import type { SecretRecord } from '../api/onepassword-item.ts';
 import { Failure, type Reason } from '../api/reasons.ts';
 import type { ItemLocation, ListedItem } from '../connect/vault-index.ts';
@@ -10,11 +10,12 @@ import {
   type ItemVersion,
   planSecret,
   recordedItem,
+  recordOf,
   type SecretClaim,
   type SecretPlan,
 } from '../domain/secret-plan.ts';
 import { type KubeClient, KubeError } from '../kube/client.ts';
-import { managedSecret, type ManagedSecret, onePasswordItems } from '../kube/objects.ts';
+import { managedSecret, type ManagedSecret, onePasswordItems, type SecretBefore } from '../kube/objects.ts';
 import { deployments, objectPath, type WireObject } from '../kube/resource.ts';
 import { createSecret, type FullSecret, readSecret, readSecretMetadata, replaceSecret } from '../kube/secret-api.ts';
 import type { Store } from '../kube/store.ts';
@@ -26,7 +27,7 @@ export interface SecretSyncOptions {
   readonly kube: KubeClient;
   readonly source: ItemSource;
   /** Makes every consumer of a Secret say what its pods know, before the data change. */
-  readonly adoptConsumers: (before: ManagedSecret, signal: AbortSignal) => Promise<void>;
+  readonly adoptConsumers: (before: SecretBefore, signal: AbortSignal) => Promise<void>;
   /** The latest revision that anybody is known to have of a Secret, by its key. */
   readonly latestKnown: (secretKey: string) => number;
   /** Who else has a record of the Secret that a claim wants, when its owner has none. */
@@ -234,7 +235,12 @@ export function createSecretSync({
   /** Undefined when there is a Secret of that name already, ours or not. */
   async function create(claim: SecretClaim, item: FetchedItem, signal: AbortSignal): Promise<Written | undefined> {
     if (secrets.get(objectKey(claim)) !== undefined) return undefined;
-    const plan = planSecret(claim, item, undefined, revisionTime(claim));
+    let plan = planSecret(claim, item, undefined, revisionTime(claim));
+    // It was away, and comes back with other values.
+    if (plan.action === 'write' && plan.rotates) {
+      await adoptConsumers(asRecorded(claim), signal);
+      plan = planSecret(claim, item, undefined, revisionTime(claim));
+    }
     if (plan.action === 'none') return undefined;
     const created = await createSecret(kube, claim, plan.content, signal);
     return created && { secret: stored(created), write: 'created', changed: [], kept: false };
@@ -302,6 +308,12 @@ export function createSecretSync({
     if (refusedByItem.has(reason)) return failure;
     return new Failure(reason, message, Math.min(refusalDelay.longest, refusalDelay.first * 2 ** Math.min(attempts, 10)));
   }
+}
+
+/** A Secret that is away, as its consumers know it. */
+function asRecorded(claim: SecretClaim): SecretBefore {
+  const { namespace, name, copied } = claim;
+  return { namespace, name, annotations: { ...copied.annotations, [annotations.revisions]: JSON.stringify(recordOf(claim)) } };
 }
 
 /** True when our owner reference was there, and is not any more. */

@@ -51,7 +51,9 @@ export function createTemplateAges({ workloads, serverTime, readBirth }: Templat
       const known = births.get(key);
       if (known?.template === template) return known.birth;
       const birth = await readBirth(workload, signal);
-      if (birth !== undefined && workloads.get(key) !== undefined) births.set(key, { template, birth });
+      // A restart that is planned for later will be a birth of its own.
+      const planned = (workload.restartAt ?? 0) > serverTime();
+      if (birth !== undefined && !planned && workloads.get(key) !== undefined) births.set(key, { template, birth });
       return birth;
     },
   };

@@ -4,7 +4,7 @@ import { objectKey } from '../domain/object.ts';
 import { type KeysOfSecret, planAdoption, planRestart, type RestartPlan } from '../domain/restart-plan.ts';
 import { consumedRevision, recordedRevisions, revisionOf, type Revisions } from '../domain/revisions.ts';
 import { isConflict, isRefusal, isUncertain, type KubeClient, KubeError } from '../kube/client.ts';
-import type { ManagedSecret } from '../kube/objects.ts';
+import type { ManagedSecret, SecretBefore } from '../kube/objects.ts';
 import { objectPath, type WireObject } from '../kube/resource.ts';
 import type { Store } from '../kube/store.ts';
 import { readTemplateBirth } from '../kube/template-birth.ts';
@@ -40,7 +40,7 @@ export interface WorkloadReconciler {
   /** Rolls a workload when what it consumes is newer than what its pods know. */
   readonly reconcile: (key: string, signal: AbortSignal) => Promise<Outcome>;
   /** Makes every consumer of a Secret say what its pods know, before the data change. @throws KubeError */
-  readonly adoptConsumers: (before: ManagedSecret, signal: AbortSignal) => Promise<void>;
+  readonly adoptConsumers: (before: SecretBefore, signal: AbortSignal) => Promise<void>;
   /** The latest revision that anybody is known to have of a Secret: what it changes to has to be later. */
   readonly latestKnown: (secretKey: string) => number;
   /** True when a change of a Secret, by its name, has called for a restart of a workload that has not begun. */
@@ -345,7 +345,7 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
   }
 
   /** What a consumer says of a Secret whose values are about to change, unless it has said so before. */
-  async function adoptBefore(before: ManagedSecret, seen: Workload, signal: AbortSignal): Promise<void> {
+  async function adoptBefore(before: SecretBefore, seen: Workload, signal: AbortSignal): Promise<void> {
     let workload: Workload | undefined = seen;
     for (let attempt = 1; ; attempt += 1) {
       if (workload === undefined || workload.deleting || !consumers.optIn(before, workload).restarts) return;
@@ -354,7 +354,7 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
       const { revision } = consumedRevision(recordedRevisions(before), keys);
       const known = entries.of(workload);
       const stated = reportOnly ? known : statedRevisions(workload);
-      const revised = { revision, revisedAt: consumers.revisedAt(before) };
+      const revised = { revision, revisedAt: consumers.revisedAt(before, revision) };
       let plan = planAdoption(before.name, revised, stated, undefined);
       if (plan.action === 'none') return;
       // Somebody took away what it stated.

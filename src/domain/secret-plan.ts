@@ -100,8 +100,9 @@ export function planSecret(claim: SecretClaim, item: ItemContent, existing: Secr
   checkType(claim);
   if (existing === undefined) {
     checkContent(item);
-    const metadata = desiredSecretMetadata(claim, item, undefined, restoredRevisions(claim, item, now));
-    return { action: 'write', content: { ...metadata, type: wantedType(claim), data: item.data }, changed: [], rotates: false };
+    const revisions = restoredRevisions(claim, item, now);
+    const content = { ...desiredSecretMetadata(claim, item, undefined, revisions), type: wantedType(claim), data: item.data };
+    return { action: 'write', content, changed: [], rotates: latestRevision(revisions) > latestRevision(recordOf(claim)) };
   }
   checkOwnership(claim, item, existing);
   checkKept(claim, existing);
@@ -111,7 +112,7 @@ export function planSecret(claim: SecretClaim, item: ItemContent, existing: Secr
   if (existing.immutable && changed.length > 0) {
     throw new Failure('SecretImmutable', `Secret "${claim.name}" is immutable; delete it and it comes back with the new values`);
   }
-  const recorded = latestOf(recordedRevisions(existing), secretRecord(claim)?.revisions ?? {});
+  const recorded = latestOf(recordedRevisions(existing), recordOf(claim));
   const revisions = item.frozen ? recorded : revisionsAfter(claim, item, existing, changed, recorded, now);
   const content = { ...desiredSecretMetadata(claim, item, existing, revisions), type: existing.type, data };
   if (changed.length === 0 && sameSecretMetadata(existing, content)) return { action: 'none' };
@@ -169,6 +170,11 @@ function checkKept(claim: SecretClaim, existing: SecretState): void {
 /** What the record says of the Secret of the claim's name: it may speak of another one, that the claim wanted before. */
 function secretRecord({ record: { secret }, name }: SecretClaim): SecretRecord['secret'] | undefined {
   return secret?.name === name ? secret : undefined;
+}
+
+/** The revisions of the claim's Secret, as they were recorded beside it. */
+export function recordOf(claim: SecretClaim): Revisions {
+  return secretRecord(claim)?.revisions ?? {};
 }
 
 /** What the record says of an item, if it speaks of the claim's Secret and path. */

@@ -74,6 +74,9 @@ export interface ManagedSecret extends ObjectMeta {
   readonly writtenAt: number | undefined;
 }
 
+/** A Secret before its data change, as far as its consumers are concerned. */
+export type SecretBefore = Pick<ManagedSecret, 'namespace' | 'name' | 'annotations'>;
+
 export function reduceSecret({ metadata }: WireObject): ManagedSecret {
   const { [lastApplied]: _, ...others } = metadata.annotations ?? {};
   return {

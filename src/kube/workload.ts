@@ -67,6 +67,8 @@ export interface RolloutState {
   /** How many pods run the current template, and how many are available. */
   readonly updatedPods: number;
   readonly availablePods: number;
+  /** How many pods run another template. */
+  readonly oldPods: number;
 }
 
 /** What a Deployment's annotations ask for. */
@@ -250,6 +252,7 @@ function rolloutState(kind: WorkloadKind, object: WireWorkload): RolloutState {
     failed: status.phase === 'Degraded' || (status.conditions ?? []).some(({ reason }) => reason === 'ProgressDeadlineExceeded'),
     updatedPods: updated,
     availablePods: available,
+    oldPods: total - updated,
   };
 }
 

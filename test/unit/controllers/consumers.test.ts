@@ -139,6 +139,15 @@ describe('a Rollout that runs the template of a Deployment', () => {
     expect([consumers.of('ns/db'), [...consumers.keysOf(rollout('canary', 'shop')).keys()]]).toEqual([[], []]);
   });
 
+  it('has a template as long as there is the Deployment, in its namespace', () => {
+    const { workloads, consumers } = setUp();
+    const canary = rollout('canary', 'shop');
+    workloads.put(workload('shop', [], {}, 'other'));
+    const before = consumers.hasTemplate(canary);
+    workloads.put(workload('shop', []));
+    expect([before, consumers.hasTemplate(canary), consumers.hasTemplate(workload('a', []))]).toEqual([false, true, true]);
+  });
+
   it('is one consumer of a Secret, however many Deployments of other names consume it', () => {
     const { workloads, consumers } = setUp();
     workloads.put(scaledToZero('shop'));

@@ -8,8 +8,8 @@ const patience = 120 * second;
 const item = 'vaults/v/items/i';
 const version = (number: number): Cause => ({ secret: 'db', item, version: String(number) });
 
-const well: RolloutState = { complete: true, available: true, failed: false, updatedPods: 3, availablePods: 3 };
-const rolling: RolloutState = { complete: false, available: false, failed: false, updatedPods: 0, availablePods: 2 };
+const well: RolloutState = { complete: true, available: true, failed: false, updatedPods: 3, availablePods: 3, oldPods: 0 };
+const rolling: RolloutState = { complete: false, available: false, failed: false, updatedPods: 0, availablePods: 2, oldPods: 3 };
 const givenUp: RolloutState = { ...rolling, failed: true };
 
 function workload(name: string, rollout = well, more: Partial<Workload> = {}): Workload {
@@ -36,7 +36,7 @@ function setUp(budget: Partial<RolloutBudget> = {}) {
   /** Rolls a workload that is asked for, as far as the budget lets it. */
   function roll(before: Workload, causes: readonly Cause[] = [version(1)]): boolean {
     const granted = rollouts.request(before);
-    if (granted) rollouts.begun({ ...before, rollout: { ...before.rollout, complete: false, updatedPods: 0 } }, before, causes);
+    if (granted) rollouts.begun({ ...before, rollout: { ...before.rollout, complete: false, updatedPods: 0, oldPods: 3 } }, before, causes);
     return granted;
   }
   const fail = (name: string): void => observe(workload(name, givenUp));
@@ -234,6 +234,90 @@ describe('a place is free', () => {
     expect(turns).toEqual(freed);
   });
 
+  it('two minutes after the last pod that became available, when there had not been so many', () => {
+    const { clock, observe, turns } = full();
+    observe(workload('x', { ...rolling, updatedPods: 1, availablePods: 2 }));
+    clock.advance(patience - second);
+    observe(workload('x', { ...rolling, updatedPods: 1, availablePods: 3 }));
+    clock.advance(patience - 1);
+    const early = [...turns];
+    clock.advance(1);
+    expect([early, turns]).toEqual([[], freed]);
+  });
+
+  it('two minutes after the last that moved since its controller saw the new template: until then the status is that of the old', () => {
+    const { rollouts, clock, observe, ends } = setUp();
+    rollouts.request(workload('x'));
+    rollouts.begun(workload('x', { ...well, complete: false }, { observed: false, generation: 2 }), workload('x'), [version(1)]);
+    for (const updatedPods of [0, 1, 2]) {
+      clock.advance(patience - second);
+      observe(workload('x', { ...rolling, updatedPods, oldPods: 3 - updatedPods }, { generation: 2 }));
+    }
+    clock.advance(patience - 1);
+    const early = [...ends];
+    clock.advance(1);
+    expect([early, ends]).toEqual([[], ['x failed']]);
+  });
+
+  it('two minutes after its template changed once more', () => {
+    const { clock, observe, turns } = full();
+    observe(workload('x', { ...rolling, updatedPods: 2, oldPods: 1 }));
+    clock.advance(patience - second);
+    observe(workload('x', { ...rolling, updatedPods: 0, oldPods: 3 }, { generation: 5 }));
+    clock.advance(patience - second);
+    observe(workload('x', { ...rolling, updatedPods: 1, oldPods: 2 }, { generation: 5 }));
+    clock.advance(patience - 1);
+    expect(turns).toEqual([]);
+  });
+
+  it('two minutes after the last old pod that went, when all the new ones have been made', () => {
+    const { clock, observe, turns } = full();
+    observe(workload('x', { ...rolling, updatedPods: 3, availablePods: 4, oldPods: 3 }));
+    clock.advance(patience - second);
+    observe(workload('x', { ...rolling, updatedPods: 3, availablePods: 3, oldPods: 2 }));
+    clock.advance(patience - 1);
+    const early = [...turns];
+    clock.advance(1);
+    expect([early, turns]).toEqual([[], freed]);
+  });
+
+  it.each<[string, readonly [RolloutState, RolloutState]]>([
+    [
+      'that become available and cease to be',
+      [
+        { ...rolling, updatedPods: 1, availablePods: 3 },
+        { ...rolling, updatedPods: 1, availablePods: 2 },
+      ],
+    ],
+    [
+      'of the new template that come and go',
+      [
+        { ...rolling, updatedPods: 2, availablePods: 2 },
+        { ...rolling, updatedPods: 1, availablePods: 2 },
+      ],
+    ],
+  ])('all the same with pods %s', (_, [up, down]) => {
+    const { clock, observe, turns } = full();
+    observe(workload('x', up));
+    clock.advance(patience - second);
+    for (const state of [down, up, down]) observe(workload('x', state));
+    clock.advance(second);
+    expect(turns).toEqual(freed);
+  });
+
+  it('two minutes after any change of a Rollout: its restart shows in nothing else', () => {
+    const { roll, clock, observe, ends } = setUp();
+    const rollout = (availablePods: number): Workload => workload('x', { ...rolling, updatedPods: 3, availablePods }, { kind: 'Rollout' });
+    roll(workload('x', well, { kind: 'Rollout' }));
+    for (const availablePods of [2, 3, 2, 3]) {
+      clock.advance(patience - second);
+      observe(rollout(availablePods));
+    }
+    const early = [...ends];
+    clock.advance(patience);
+    expect([early, ends]).toEqual([[], ['x failed']]);
+  });
+
   it('when the workload is deleted', () => {
     const { rollouts, turns, isUnderway, ends } = full();
     rollouts.observe('ns/Deployment/x', undefined);
@@ -305,6 +389,30 @@ describe('a workload that is paused on its way', () => {
     observe(workload('x', rolling, { paused: true }));
     clock.advance(patience);
     observe(workload('x', { ...rolling, updatedPods: 2 }));
+    clock.advance(patience);
+    expect(ends).toEqual(['x failed']);
+  });
+});
+
+describe('a workload that was paused on its way and is resumed', () => {
+  it('has two minutes again, and fails then', () => {
+    const { roll, observe, clock, ends } = setUp();
+    roll(workload('x'));
+    observe(workload('x', rolling, { paused: true }));
+    clock.advance(patience - second);
+    observe(workload('x', rolling));
+    clock.advance(patience - 1);
+    const early = [...ends];
+    clock.advance(1);
+    expect([early, ends]).toEqual([[], ['x failed']]);
+  });
+
+  it('fails two minutes after, however long it was paused', () => {
+    const { roll, observe, clock, ends } = setUp();
+    roll(workload('x'));
+    observe(workload('x', rolling, { paused: true }));
+    clock.advance(10 * patience);
+    observe(workload('x', rolling));
     clock.advance(patience);
     expect(ends).toEqual(['x failed']);
   });
@@ -441,6 +549,14 @@ describe('the rollouts of a version', () => {
     complete('x');
     failMany(5, version(1));
     expect([isHeld(version(1)), held]).toEqual([false, []]);
+  });
+
+  it('stay held when one is complete without a pod of it', () => {
+    const { roll, observe, failMany, isHeld, ends } = setUp();
+    failMany(3, version(1));
+    roll(workload('x'));
+    observe(workload('x', { ...well, updatedPods: 0, availablePods: 0 }));
+    expect([ends.at(-1), isHeld(version(1))]).toEqual(['x completed', true]);
   });
 
   it('go on when one of those that failed succeeds after all, which is told', () => {

@@ -3,9 +3,10 @@ import { createConsumers } from '../../../src/controllers/consumers.ts';
 import { createWorkloadReconciler } from '../../../src/controllers/workload-reconciler.ts';
 import { createOwners } from '../../../src/controllers/owners.ts';
 import type { RestartNews } from '../../../src/controllers/restart-news.ts';
-import { createRollouts, type RolloutBudget } from '../../../src/controllers/rollouts.ts';
+import { type Cause, createRollouts, type RolloutBudget } from '../../../src/controllers/rollouts.ts';
 import { createKubeClient, isConflict, type KubeError } from '../../../src/kube/client.ts';
 import { type ManagedSecret, type Namespace, type OnePasswordItem, reduceOnePasswordItem } from '../../../src/kube/objects.ts';
+import type { WireObject } from '../../../src/kube/resource.ts';
 import { createStore } from '../../../src/kube/store.ts';
 import { reduceWorkload, type Workload, type WorkloadKind, workloadKey } from '../../../src/kube/workload.ts';
 import { done, type Outcome, requeue, retry } from '../../../src/runtime/controller.ts';
@@ -42,14 +43,22 @@ interface Given {
   readonly deleting?: boolean;
   /** It names the key `password`, and not the whole Secret. */
   readonly byKey?: boolean;
+  /** Secrets that it consumes whole, beside `db`. */
+  readonly more?: readonly string[];
+  readonly generation?: number;
+  /** Of a Rollout: the Deployment whose template it runs. */
+  readonly templateOf?: string;
   readonly budget?: RolloutBudget;
 }
 
-/** Writes down who is told what: the names of the calls, and of the Secrets that restarted. */
-function newsTo(told: string[], restarted: string[]): RestartNews {
+/** Writes down who is told what: the names of the calls, and of restarts the Secrets and what tells one from the next. */
+function newsTo(told: string[], restarted: string[], restarts: string[]): RestartNews {
   const call = (name: string) => () => void told.push(name);
   return {
-    restarted: (_, { changed }) => void restarted.push(...changed.map(({ secret }) => secret)),
+    restarted(_, { changed, revision }) {
+      restarted.push(...changed.map(({ secret }) => secret));
+      restarts.push(revision);
+    },
     wouldRestart: call('wouldRestart'),
     skipped: call('skipped'),
     queued: (_, __, wait) => void told.push(`queued ${wait}`),
@@ -66,19 +75,21 @@ const entry = (revision: number | undefined) => (revision === undefined ? {} : {
 
 function deployment(given: Given) {
   const { kind = 'Deployment', adopted, rolled, paused = false, observed = true, annotations = {}, complete = true } = given;
-  const { resourceVersion = '7', restartedBefore, onDelete = false, deleting = false, byKey = false } = given;
+  const { resourceVersion = '7', restartedBefore, onDelete = false, deleting = false, byKey = false, more = [], generation = 2 } = given;
   const restarted = restartedBefore === undefined ? undefined : new Date(now - restartedBefore).toISOString();
   const metadata = {
     namespace: 'ns',
     name: 'shop',
     uid: 'shop',
     resourceVersion,
-    generation: 2,
+    generation,
     annotations: { ...entry(adopted), ...annotations },
     ...(deleting && { deletionTimestamp: '2026-01-01T00:00:00Z' }),
   };
   const secretKeyRef = { name: 'db', key: 'password' };
-  const containers = [byKey ? { env: [{ valueFrom: { secretKeyRef } }] } : { envFrom: [{ secretRef: { name: 'db' } }] }];
+  const env = byKey ? [{ valueFrom: { secretKeyRef } }] : [];
+  const envFrom = [...(byKey ? [] : ['db']), ...more].map((name) => ({ secretRef: { name } }));
+  const containers = [{ env, envFrom }];
   const notes = { ...entry(rolled), ...(restarted !== undefined && kind !== 'Rollout' && { [lastRestarted]: restarted }) };
   const template = { metadata: { annotations: notes }, spec: { containers } };
   const counts = { replicas: 1, updatedReplicas: complete ? 1 : 0, availableReplicas: 1 };
@@ -90,8 +101,9 @@ function deployment(given: Given) {
       template,
       ...(onDelete && { updateStrategy: { type: 'OnDelete' } }),
       ...(kind === 'Rollout' && { restartAt: restarted }),
+      ...(given.templateOf !== undefined && { workloadRef: { kind: 'Deployment', name: given.templateOf } }),
     },
-    status: { observedGeneration: observed ? 2 : 1, restartedAt: complete ? restarted : undefined, ...counts },
+    status: { observedGeneration: observed ? generation : generation - 1, restartedAt: complete ? restarted : undefined, ...counts },
   };
 }
 
@@ -116,6 +128,7 @@ async function setUp(given: Given) {
   };
   const consumers = createConsumers({ ...stores, autoRestart: true });
   const restarted: string[] = [];
+  const restarts: string[] = [];
   const told: string[] = [];
   const turns: string[] = [];
   let waitingChanges = 0;
@@ -133,7 +146,7 @@ async function setUp(given: Given) {
     rollouts,
     kube,
     clock,
-    news: newsTo(told, restarted),
+    news: newsTo(told, restarted, restarts),
     debounce: 2_000,
     reportOnly: given.reportOnly ?? false,
     onWaiting: () => void (waitingChanges += 1),
@@ -167,6 +180,7 @@ async function setUp(given: Given) {
     clock,
     rollouts,
     restarted,
+    restarts,
     told,
     turns,
     secret,
@@ -276,6 +290,24 @@ describe('a Deployment that consumes a Secret', () => {
     expect(restarted).toEqual(['db']);
   });
 
+  it('without a ReplicaSet, though its controller has seen it, is looked at again with backoff', async () => {
+    const { run } = await setUp({ adopted: 1 });
+    expect((await run({ items: [] })).outcome).toEqual(retry(second));
+  });
+
+  it('that has been paused since before its first ReplicaSet is not looked at by the clock', async () => {
+    const { run, restarted } = await setUp({ adopted: 1, paused: true });
+    expect([(await run({ items: [] })).outcome, restarted]).toEqual([done, []]);
+  });
+
+  it('whose new template has no history yet gives its place away', async () => {
+    const { refused, run, put, rollouts } = await dueRoll({ budget: { inAll: 1, perNamespace: 1 } });
+    await refused(409);
+    const before = rollouts.size;
+    put({ adopted: 1, generation: 3, observed: false, resourceVersion: '8' });
+    expect([before, (await run()).outcome, rollouts.size]).toEqual([1, retry(second), 0]);
+  });
+
   it('waits for its resume when it is paused', async () => {
     const { run, restarted, told } = await setUp({ adopted: 1, paused: true });
     expect((await run(birth(rotation - minute))).outcome).toEqual(done);
@@ -316,10 +348,10 @@ describe('before the data of a Secret change', () => {
     expect(JSON.parse(body)).toHaveProperty(['metadata', 'annotations', knownRevisions], JSON.stringify({ db: rotation - 1 }));
   });
 
-  it('a consumer that admission refuses holds nothing up, and is told of', async () => {
+  it.each([400, 403, 422, 500])('a consumer that admission refuses (%i) holds nothing up, and is told of', async (status) => {
     const { adoptConsumers, secret, api, told } = await setUp({ revision: 0 });
     const adopted = adoptConsumers(secret, signal);
-    (await api.next()).answer(403, { reason: 'Forbidden' });
+    (await api.next()).answer(status, { reason: 'No' });
     await adopted;
     expect(told).toEqual(['adoptionRefused']);
   });
@@ -403,6 +435,48 @@ describe('a workload that has to be rolled', () => {
     expect([(await run()).outcome, rollouts.size, api.count]).toEqual([done, 0, 1]);
   });
 
+  it('ceases to wait while it is being deleted', async () => {
+    const { run, put, waiting } = await dueRoll({ paused: true });
+    await run();
+    const before = waiting().count;
+    put({ adopted: 1, paused: true, deleting: true, resourceVersion: '8' });
+    await run();
+    expect([before, waiting().count]).toEqual([1, 0]);
+  });
+
+  it('ceases to wait when it went while its history was read', async () => {
+    const { key, reconcile, run, api, workloads, waiting } = await setUp({ adopted: 1 });
+    const outcome = reconcile(key, signal);
+    const history = await api.next();
+    workloads.remove({ ...(workloads.get(key) as Workload), resourceVersion: '9' });
+    history.answer(200, birth(rotation - minute), { date: '' });
+    (await api.next()).answer(404, { reason: 'NotFound' }, { date: '' });
+    await outcome;
+    const before = waiting().count;
+    await run();
+    expect([before, waiting().count]).toEqual([1, 0]);
+  });
+
+  it('is not under way any more when a watch told of its completion before the patch was answered', async () => {
+    const { key, reconcile, api, put, rollouts, restarted } = await dueRoll({ budget: { inAll: 1, perNamespace: 1 } });
+    const outcome = reconcile(key, signal);
+    const { answer } = await api.next();
+    put({ adopted: 1, rolled: now, generation: 3, resourceVersion: '9' });
+    answer(200, written, { date: '' });
+    await outcome;
+    expect([restarted, rollouts.isUnderway(key), rollouts.size]).toEqual([['db'], false, 0]);
+  });
+
+  it('is not under way any more when a watch told of its deletion before the patch was answered', async () => {
+    const { key, reconcile, api, workloads, rollouts } = await dueRoll({ budget: { inAll: 1, perNamespace: 1 } });
+    const outcome = reconcile(key, signal);
+    const { answer } = await api.next();
+    workloads.remove({ ...(workloads.get(key) as Workload), resourceVersion: '9' });
+    answer(200, written, { date: '' });
+    await outcome;
+    expect([rollouts.isUnderway(key), rollouts.size]).toEqual([false, 0]);
+  });
+
   it('is forgotten when it is gone', async () => {
     const { run, workloads, waiting, key } = await dueRoll({ paused: true });
     await run();
@@ -477,6 +551,74 @@ describe('a workload that is not to be restarted', () => {
   });
 });
 
+/** The Deployment whose template a Rollout runs. */
+const web = (): Workload =>
+  reduceWorkload('Deployment')({
+    ...deployment({}),
+    metadata: { namespace: 'ns', name: 'web', uid: 'web', resourceVersion: '1' },
+    spec: { ...deployment({}).spec, replicas: 0 },
+  } as object as WireObject);
+
+describe('a Rollout that runs the template of a Deployment', () => {
+  it('keeps its entries while the Deployment is away: nothing is written', async () => {
+    const { run, api, latestKnown, workloads } = await setUp({ kind: 'Rollout', templateOf: 'web', adopted: 5 });
+    expect([(await run()).outcome, api.count]).toEqual([done, 0]);
+    workloads.put(web());
+    expect(latestKnown('ns/db')).toBe(5);
+  });
+
+  it('gives its place away, and does not wait, when the Deployment goes', async () => {
+    const { key, reconcile, run, api, workloads, waiting, rollouts } = await setUp({ kind: 'Rollout', templateOf: 'web', adopted: 5 });
+    workloads.put(web());
+    const failed = reconcile(key, signal).catch((error: unknown) => error);
+    (await api.next()).answer(200, { items: [replicaSet(1, rotation - minute)] }, { date: '' });
+    (await api.next()).answer(409, { reason: 'Conflict' }, { date: '' });
+    await failed;
+    const before = [rollouts.size, waiting().count];
+    workloads.remove(web());
+    expect([before, (await run()).outcome, rollouts.size, waiting().count]).toEqual([[1, 1], done, 0, 0]);
+  });
+});
+
+describe('an adoption that the API server refuses', () => {
+  it.each([400, 403, 422, 500])('for good (%i) is told of once, remembered, and not tried again by the clock', async (status) => {
+    const { refused, run, told, api } = await setUp({ revision: 0 });
+    expect([await refused(status), (await run()).outcome, told, api.count]).toEqual([done, done, ['adoptionRefused'], 1]);
+  });
+
+  it.each([400, 403, 422, 500])('for good (%i), of one that is not to be restarted, is remembered just so', async (status) => {
+    const { refused, run, clock, told, api } = await setUp({ rolled: 1, revision: now, annotations: { 'keyturn.dev/restart': 'skip' } });
+    clock.advance(2 * second);
+    const outcomes = [await refused(status), (await run()).outcome];
+    expect([outcomes, told, api.count]).toEqual([[done, done], ['adoptionRefused', 'skipped'], 1]);
+  });
+
+  it('of one that states something else is remembered just so, whatever is told of it then', async () => {
+    const { refused, run, put, told, api } = await dueRoll({ annotations: { 'keyturn.dev/restart': 'skip' } });
+    const outcomes = [await refused(403), (await run()).outcome];
+    put({ adopted: 1, annotations: { 'keyturn.dev/restart': 'skip' }, resourceVersion: '8' });
+    outcomes.push((await run()).outcome);
+    expect([outcomes, told, api.count]).toEqual([[done, done, done], ['adoptionRefused', 'skipped'], 1]);
+  });
+
+  it('of a second Secret keeps nobody from being rolled for its next change', async () => {
+    const { refused, run, secret, secrets, clock, restarted } = await setUp({ adopted: rotation, more: ['tls'] });
+    const tls = { ...secret, name: 'tls', uid: 'tls', resourceVersion: '6' };
+    secrets.put({ ...tls, annotations: { ...secret.annotations, 'keyturn.dev/revisions': '{}' } });
+    await refused(403);
+    const revisions = JSON.stringify({ cert: clock.now() });
+    secrets.put({ ...tls, resourceVersion: '7', annotations: { ...secret.annotations, 'keyturn.dev/revisions': revisions } });
+    clock.advance(2 * second);
+    await run(written);
+    expect(restarted).toEqual(['tls']);
+  });
+
+  it('for a while is a failure', async () => {
+    const { refused, told } = await setUp({ revision: 0 });
+    expect([await refused(503), told]).toMatchObject([{ status: 503 }, []]);
+  });
+});
+
 const interval = (text: string) => ({ annotations: { 'keyturn.dev/min-restart-interval': text } });
 
 const waits = (until: string): string => `queued until ${until}, for keyturn.dev/min-restart-interval`;
@@ -515,12 +657,26 @@ describe('a workload with an interval between restarts', () => {
     expect(restarted).toEqual(['db']);
   });
 
+  it.each<WorkloadKind>(['Deployment', 'Rollout'])('waits no longer than that after a restart that lies ahead: %s', async (kind) => {
+    const { run, restarted } = await dueRoll({ kind, restartedBefore: -60 * minute, ...interval('10m') });
+    expect([(await run()).outcome, restarted]).toEqual([requeue(10 * minute), []]);
+  });
+
   it('is rolled at once when it is 0', async () => {
     const { run, restarted } = await dueRoll({ restartedBefore: 1, ...interval('0') });
     await run(written);
     expect(restarted).toEqual(['db']);
   });
 });
+
+it.each<WorkloadKind>(['Deployment', 'Rollout'])(
+  'a %s whose last restart lies ahead is rolled at once without an interval',
+  async (kind) => {
+    const { run, restarted } = await dueRoll({ kind, restartedBefore: -60 * minute });
+    await run(written);
+    expect(restarted).toEqual(['db']);
+  },
+);
 
 describe('while restarts are only reported', () => {
   it('a restart is told of once, and nothing is written', async () => {
@@ -628,6 +784,15 @@ describe('a workload whose template somebody puts back', () => {
     expect([first, third, restarted.length, told]).toEqual([requeue(minute), requeue(2 * minute), 3, ['reverted', 'reverted']]);
   });
 
+  it('is told of each time, though the change is the same', async () => {
+    const { run, put, clock, restarts } = await dueRoll();
+    await run(deployment({ adopted: 1, rolled: now, restartedBefore: -2 * second, resourceVersion: '8' }));
+    put({ adopted: 1, resourceVersion: '9' });
+    clock.advance(second);
+    await run(deployment({ adopted: 1, rolled: now, restartedBefore: -3 * second, resourceVersion: '10' }));
+    expect([restarts.length, new Set(restarts).size]).toEqual([2, 2]);
+  });
+
   it('is rolled for the next change as ever', async () => {
     const { run, clock, rotate, restarted } = await putBack(2);
     rotate();
@@ -644,22 +809,22 @@ describe('a workload whose template somebody puts back', () => {
   });
 });
 
-/** Three rollouts of the version that the Secret holds have failed. */
-async function heldRoll() {
-  const setting = await dueRoll();
+/** Three rollouts of the version that the Secret holds, or that `cause` names, have failed. */
+async function heldRoll(given: Given = {}, causes: readonly Cause[] = [{ secret: 'db', item, version: '7' }]) {
+  const setting = await dueRoll(given);
   for (const name of ['a', 'b', 'c']) {
     const other = { ...(setting.workloads.get(setting.key) as Workload), name, uid: name };
-    const failed = { ...other, rollout: { complete: false, available: false, failed: true, updatedPods: 1, availablePods: 0 } };
+    const failed = { ...other, rollout: { complete: false, available: false, failed: true, updatedPods: 1, availablePods: 0, oldPods: 0 } };
     setting.rollouts.request(other);
-    setting.rollouts.begun(failed, other, [{ secret: 'db', item, version: '7' }]);
+    setting.rollouts.begun(failed, other, causes);
     setting.rollouts.observe(`ns/Deployment/${name}`, failed);
   }
   return setting;
 }
 
-const resource = (resume: string): OnePasswordItem =>
+const resource = (resume: string, name = 'db'): OnePasswordItem =>
   reduceOnePasswordItem({
-    metadata: { namespace: 'ns', name: 'db', uid: 'r', resourceVersion: '1', annotations: { 'keyturn.dev/resume': resume } },
+    metadata: { namespace: 'ns', name, uid: 'r', resourceVersion: '1', annotations: { 'keyturn.dev/resume': resume } },
   });
 
 describe('a workload whose version of the item failed elsewhere', () => {
@@ -696,6 +861,39 @@ describe('a workload whose version of the item failed elsewhere', () => {
     secrets.put({ ...secret, resourceVersion: '6', annotations: { ...secret.annotations, 'operator.1password.io/item-version': '8' } });
     await run(written);
     expect(restarted).toEqual(['db']);
+  });
+});
+
+describe('a workload that two Secrets call for', () => {
+  const otherItem = 'vaults/v/items/j';
+  const ofDb = { secret: 'db', item, version: '7' };
+  const ofTls = { secret: 'tls', item: otherItem, version: '7' };
+
+  /** The versions of `causes` are held. */
+  async function heldFor(...causes: readonly Cause[]) {
+    const setting = await heldRoll({ more: ['tls'], annotations: { [knownRevisions]: '{"db":1,"tls":1}' } }, causes);
+    const annotations = { ...setting.secret.annotations, 'operator.1password.io/item-path': otherItem };
+    setting.secrets.put({ ...setting.secret, name: 'tls', uid: 'tls', annotations });
+    return setting;
+  }
+
+  it('is held as long as one of the versions is, whoever else says to go on', async () => {
+    const { run, items, told, restarted } = await heldFor(ofDb, ofTls);
+    items.put(resource('7', 'db'));
+    expect([(await run()).outcome, told, restarted]).toEqual([done, ['held'], []]);
+  });
+
+  it('is held though the resource of the other says to go on, which is not held', async () => {
+    const { run, items, told, restarted } = await heldFor(ofTls);
+    items.put(resource('7', 'db'));
+    expect([(await run()).outcome, told, restarted]).toEqual([done, ['held'], []]);
+  });
+
+  it('is rolled when both say to go on', async () => {
+    const { run, items, restarted } = await heldFor(ofDb, ofTls);
+    for (const name of ['db', 'tls']) items.put(resource('7', name));
+    await run(written);
+    expect(restarted).toEqual(['db', 'tls']);
   });
 });
 
@@ -747,6 +945,14 @@ describe('a workload that names a key that is gone', () => {
   it('is not rolled, waits, and is told of', async () => {
     const { run, told, api, waiting, rollouts } = await dueRoll({ byKey: true, revision: -now });
     expect([(await run()).outcome, told, api.count, waiting().count, rollouts.size]).toEqual([done, ['blocked'], 0, 1, 0]);
+  });
+
+  it('waits for the Secret that changed, and not for the one that lost the key', async () => {
+    const annotations = { [knownRevisions]: JSON.stringify({ db: now, tls: 1 }) };
+    const { run, key, secret, secrets, isWaiting, told } = await dueRoll({ byKey: true, more: ['tls'], revision: -now, annotations });
+    secrets.put({ ...secret, name: 'tls', uid: 'tls' });
+    await run();
+    expect([told, isWaiting(key, 'tls'), isWaiting(key, 'db')]).toEqual([['blocked'], true, false]);
   });
 
   it('gives its place away when the key went after its turn came', async () => {
@@ -817,7 +1023,7 @@ describe('rollouts that a process before began', () => {
     const { takeOver, rollouts, workloads, key } = await heldRoll();
     const found = { ...(workloads.get(key) as Workload), name: 'found', uid: 'found', resourceVersion: '1' };
     const rolledNow = { [knownRevisions]: JSON.stringify({ db: now }), [lastRestarted]: '2026-01-01T00:00:00Z' };
-    const state = { complete: false, available: false, failed: false, updatedPods: 1, availablePods: 0 };
+    const state = { complete: false, available: false, failed: false, updatedPods: 1, availablePods: 0, oldPods: 0 };
     workloads.put({ ...found, templateAnnotations: rolledNow, rollout: state });
     takeOver(undefined);
     const before = rollouts.isHeld({ secret: 'db', item, version: '7' });

@@ -113,6 +113,12 @@ describe('a workload that consumes a Secret', () => {
     ['rolls for a removed key that may be missing', { a: -rotation }, { optional: ['a'] }, 'roll'],
     ['is not rolled for a removed key that it names', { a: -rotation }, { required: ['a'] }, 'blocked'],
     ['is not rolled for another key, while one that it names is gone', { a: -5, b: rotation }, { required: ['a', 'b'] }, 'blocked'],
+    [
+      'is not rolled for a change of all keys, while one that it names is gone',
+      { '*': rotation, a: -rotation },
+      { required: ['a'] },
+      'blocked',
+    ],
     ['rolls when a removed key came back', { a: rotation }, { required: ['a'] }, 'roll'],
   ])('%s', (_, revisions, keys, action) => {
     const secret = { name: 'db', consumed: consumedRevision(revisions, { ...whole, whole: false, ...keys }), restarts: true };
@@ -126,6 +132,20 @@ describe('a workload that consumes a Secret', () => {
       changed: [{ secret: 'db', keys: ['a'] }],
       missing: [{ secret: 'db', keys: ['a'] }],
     });
+  });
+
+  it.each<[string, Partial<KnownRevisions>, number | undefined, Record<string, number>]>([
+    ['what the birth of its template tells of another', { adopted: { db: 0 } }, rotation + 60 * second, { db: 0, tls: 0 }],
+    ['what its template alone states of another', { rolled: { db: rotation } }, undefined, { tls: 0 }],
+    [
+      'that its template states more of another than it does',
+      { adopted: { db: 7 }, rolled: { db: rotation } },
+      undefined,
+      { db: 7, tls: 0 },
+    ],
+  ])('that is adopted for one Secret does not write down %s', (_, known, birth, stated) => {
+    const plan = planRestart([...db(rotation), consumed('tls', 0)], { ...nothing, ...known }, { birth });
+    expect(plan).toEqual({ action: 'adopt', stated });
   });
 
   it('loses the entry of a Secret that it no longer consumes', () => {
@@ -184,6 +204,13 @@ describe('before the data of a Secret change', () => {
   const minute = 60 * second;
   it.each<[string, number, Partial<KnownRevisions>, number | undefined, RestartPlan]>([
     ['a consumer without an entry is given one', 0, { adopted: { tls: 3 } }, undefined, { action: 'adopt', stated: { tls: 3, db: 0 } }],
+    [
+      'a consumer is given that entry alone, whatever its template states',
+      0,
+      { rolled: { tls: 3 } },
+      undefined,
+      { action: 'adopt', stated: { db: 0 } },
+    ],
     ['a consumer with an entry is left alone', rotation, { adopted: { db: 1 } }, undefined, { action: 'none' }],
     ['a consumer that was rolled is left alone', rotation, { rolled: { db: 1 } }, undefined, { action: 'none' }],
     ['a consumer has its birth read after an earlier change', rotation, {}, undefined, { action: 'read-birth' }],

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { changedKeys, latestRevision, parseRevisions, revise, revisionOf } from '../../../src/domain/revisions.ts';
+import { changedKeys, consumedRevision, latestRevision, parseRevisions, revise, revisionOf } from '../../../src/domain/revisions.ts';
 import { SecretValue } from '../../../src/domain/secret-value.ts';
 
 const longKeys = (count: number) => Array.from({ length: count }, (_, index) => `${index}`.padStart(253, 'k'));
@@ -63,6 +63,21 @@ describe('a change', () => {
     expect(revise(before, [], 100)).toBe(before);
   });
 
+  it('of everything keeps those keys as gone that are, in the same change or earlier, and no others', () => {
+    const before = { kept: 1, back: -2, earlier: -3 };
+    expect(revise(before, 'all', 100, ['earlier', 'now'])).toEqual({ earlier: -100, now: -100, '*': 100 });
+  });
+
+  it('of everything leaves a consumer of a key that is gone without it', () => {
+    const revised = revise({ a: 1 }, 'all', 100, ['a']);
+    expect(consumedRevision(revised, { whole: false, required: ['a', 'b'], optional: [] }).missing).toEqual(['a']);
+  });
+
+  it('of everything is one entry when the keys that are gone would not fit', () => {
+    expect(Object.keys(revise({}, 'all', 100, longKeys(240)))).toHaveLength(241);
+    expect(revise({}, 'all', 100, longKeys(260))).toEqual({ '*': 100 });
+  });
+
   it('of everything is one entry for the whole Secret', () => {
     expect(revise({ a: 1, '*': 2 }, 'all', 100)).toEqual({ '*': 100 });
   });
@@ -70,6 +85,15 @@ describe('a change', () => {
   it('collapses to one entry when the record would be over 64 KiB', () => {
     expect(Object.keys(revise({}, longKeys(240), 100))).toHaveLength(240);
     expect(revise({}, longKeys(260), 100)).toEqual({ '*': 100 });
+  });
+
+  it('that collapses keeps those keys as gone that are, in the same change or earlier', () => {
+    const changed = [...longKeys(260), 'now'];
+    expect(revise({ earlier: -3, back: -2 }, changed, 100, ['earlier', 'now'])).toEqual({ earlier: -100, now: -100, '*': 100 });
+  });
+
+  it('that collapses is one entry when the keys that are gone would not fit either', () => {
+    expect(revise({}, longKeys(260), 100, longKeys(260))).toEqual({ '*': 100 });
   });
 });
 

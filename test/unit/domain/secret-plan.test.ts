@@ -121,6 +121,11 @@ describe('a Secret that is not there', () => {
     { name: 'none, when nothing was written before', record: {}, expected: undefined },
     { name: 'those of before, for the same version', record: record({ revisions: { a: 5 } }, { version: 2 }), expected: { a: 5 } },
     { name: 'a new one for all, when the version moved', record: record({ revisions: { a: 5 } }), expected: { '*': now } },
+    {
+      name: 'a new one for all, when the version moved, and those of keys that are gone',
+      record: record({ revisions: { a: -5, '*': 4, gone: -5, removed: 6 } }),
+      expected: { '*': now, gone: -now, removed: -now },
+    },
     { name: 'a new one for all, for another item', record: record({}, { id: 'other', version: 2 }), expected: { '*': now } },
     { name: 'a new one for all, for another path', record: record({}, { path: 'vaults/x/items/y', version: 2 }), expected: { '*': now } },
     { name: 'none, when the record is of another Secret', record: record({ name: 'other', revisions: { a: 5 } }), expected: undefined },
@@ -217,6 +222,24 @@ describe('revisions', () => {
     const plan = planSecret(claim({ record: known }), item({ a: '2', b: '1' }), secret({ a: '1', b: '1' }, state), now);
     expect(revisionsIn(plan)).toEqual(all ? { '*': now } : { a: now });
   });
+});
+
+describe('revisions of a Secret that somebody wrote values to', () => {
+  const edited: Partial<SecretState> = { resourceVersion: '11', dataWriters: 'editor 2', writtenByUs: false };
+
+  it('say which keys are gone, in this version or earlier, and not those that are back', () => {
+    const annotations = noted(1, { earlier: -5, back: -5, kept: 5 });
+    const before = secret({ now: '1', kept: '1' }, { ...edited, annotations });
+    const plan = planSecret(claim(), item({ kept: '2', back: '1' }), before, now);
+    expect(revisionsIn(plan)).toEqual({ '*': now, now: -now, earlier: -now });
+  });
+});
+
+it('revisions that get too large collapse, and say which keys are gone, in this version or earlier', () => {
+  const many = Object.fromEntries(Array.from({ length: 260 }, (_, index) => [`${index}`.padStart(253, 'k'), '1']));
+  const before = secret({ now: '1' }, { annotations: noted(1, { earlier: -5, back: -5 }) });
+  const plan = planSecret(claim(), item({ ...many, back: '1' }), before, now);
+  expect(revisionsIn(plan)).toEqual({ '*': now, now: -now, earlier: -now });
 });
 
 describe('the Secret of a frozen item', () => {

@@ -179,7 +179,7 @@ describe('what is kept of a Deployment', () => {
       created: Date.UTC(2026, 0, 1),
       generation: 2,
       templateOf: undefined,
-      rollout: { complete: false, available: false, failed: false, updatedPods: 0, availablePods: 0 },
+      rollout: { complete: false, available: false, failed: false, updatedPods: 0, availablePods: 0, oldPods: 2 },
       restartAt: undefined,
       stableHash: undefined,
       claim: undefined,

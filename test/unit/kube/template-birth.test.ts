@@ -14,6 +14,7 @@ interface Given {
   readonly observed?: boolean;
   readonly restartAt?: string;
   readonly stableRS?: string;
+  readonly updateStrategy?: object;
 }
 
 /** A workload that came to be in minute 1; asks for the birth of its template, and gives the request for its history. */
@@ -21,9 +22,9 @@ async function ask({ kind = 'Deployment', observed = true, ...more }: Given = {}
   const api = await startApiServer();
   const kube = createKubeClient(clientOptions(api, createFakeClock(at(0))));
   onTestFinished(() => kube.close());
-  const { restartAt, stableRS } = more;
+  const { restartAt, stableRS, updateStrategy } = more;
   const metadata = { namespace: 'ns', name: 'x', uid: 'u', resourceVersion: '1', generation: 2, creationTimestamp: timestamp(1) };
-  const spec = { selector: { matchLabels: { app: 'x' } }, restartAt };
+  const spec = { selector: { matchLabels: { app: 'x' } }, restartAt, updateStrategy };
   const object = { metadata, spec, status: { observedGeneration: observed ? 2 : 1, stableRS } };
   const birth = readTemplateBirth(kube, reduceWorkload(kind)(object), signal);
   return { api, birth };
@@ -92,6 +93,32 @@ describe('the pod template came to be', () => {
     ['earlier', 1, 2],
   ])('of a Rollout at its restart, when that is %s', async (_, restart, expected) => {
     expect(await birthWith({ kind: 'Rollout', restartAt: timestamp(restart) }, [replicaSet('1', 2)])).toBe(at(expected));
+  });
+
+  it('of a Rollout with its ReplicaSet, when its restart is planned for later', async () => {
+    const { api, birth } = await ask({ kind: 'Rollout', restartAt: timestamp(5) });
+    (await api.next()).answer(200, { items: [replicaSet('1', 2)] }, { date: new Date(at(4)).toUTCString() });
+    expect(await birth).toBe(at(2));
+  });
+
+  it('with a Rollout whose history may not be read, when its restart is planned for later', async () => {
+    const { api, birth } = await ask({ kind: 'Rollout', restartAt: timestamp(5) });
+    (await api.next()).answer(403, { reason: 'Forbidden' }, { date: new Date(at(4)).toUTCString() });
+    expect(await birth).toBe(at(1));
+  });
+
+  it.each<[string, WorkloadKind, object]>([
+    ['whose pods somebody else deletes', 'StatefulSet', { type: 'OnDelete' }],
+    ['whose pods somebody else deletes', 'DaemonSet', { type: 'OnDelete' }],
+    ['that leaves pods below a partition as they are', 'StatefulSet', { type: 'RollingUpdate', rollingUpdate: { partition: 1 } }],
+  ])('with the workload %s: pods of an older template may be left (%s)', async (_, kind, updateStrategy) => {
+    const { api, birth } = await ask({ kind, updateStrategy });
+    expect([await birth, api.count]).toEqual([at(1), 0]);
+  });
+
+  it('of a StatefulSet with its ControllerRevision, when the partition is 0', async () => {
+    const updateStrategy = { type: 'RollingUpdate', rollingUpdate: { partition: 0 } };
+    expect(await birthWith({ kind: 'StatefulSet', updateStrategy }, [controllerRevision(1, 3)])).toBe(at(3));
   });
 
   it('with the workload, where the history may not be read', async () => {

@@ -46,6 +46,18 @@ describe('a rollout is complete', () => {
       { ...three, restartAt: '2026-01-01T00:00:05Z' },
       { ...replicas(3, 3, 3), restartedAt: '2026-01-01T00:00:05Z' },
     ],
+    [
+      'Rollout: restarted, with a canary beside the stable pods',
+      'Rollout',
+      { ...three, restartAt: '2026-01-01T00:00:05Z' },
+      { ...replicas(4, 1, 3), restartedAt: '2026-01-01T00:00:05Z' },
+    ],
+    [
+      'Rollout: restarted later than it was asked for, with a preview beside the active pods',
+      'Rollout',
+      { ...three, restartAt: '2026-01-01T00:00:05Z' },
+      { ...replicas(6, 3, 3), restartedAt: '2026-01-01T00:00:06Z' },
+    ],
     ['Rollout: generations in text', 'Rollout', three, { ...replicas(3, 3, 3), observedGeneration: '4' }],
     ['Rollout: a later generation was seen than ours, in text', 'Rollout', three, { ...replicas(3, 3, 3), observedGeneration: '10' }],
   ])('%s', (_, kind, spec, status) => {
@@ -72,6 +84,13 @@ describe('a rollout is under way', () => {
       { ...replicas(3, 3, 3), restartedAt: '2026-01-01T00:00:04Z' },
       true,
     ],
+    [
+      'Rollout: restarted, and a pod is not available',
+      'Rollout',
+      { ...three, restartAt: '2026-01-01T00:00:05Z' },
+      { ...replicas(4, 1, 2), restartedAt: '2026-01-01T00:00:05Z' },
+      false,
+    ],
     ['Rollout: its controller has not seen it', 'Rollout', three, { ...replicas(3, 3, 3), observedGeneration: '3' }, true],
   ])('%s', (_, kind, spec, status, available) => {
     expect(stateOf(kind, spec, status)).toMatchObject({ complete: false, available });
@@ -95,11 +114,11 @@ describe('a rollout was given up', () => {
 });
 
 describe('how far a rollout has come', () => {
-  it.each<[string, WorkloadKind, object]>([
-    ['Deployment', 'Deployment', replicas(4, 2, 3)],
-    ['DaemonSet', 'DaemonSet', nodes(3, 2, 3)],
-  ])('is how many pods of a %s are new, and how many are available', (_, kind, status) => {
-    expect(stateOf(kind, three, status)).toMatchObject({ updatedPods: 2, availablePods: 3 });
+  it.each<[string, WorkloadKind, object, number]>([
+    ['Deployment', 'Deployment', replicas(4, 2, 3), 2],
+    ['DaemonSet', 'DaemonSet', nodes(3, 2, 3), 1],
+  ])('is how many pods of a %s are new, how many are old, and how many are available', (_, kind, status, oldPods) => {
+    expect(stateOf(kind, three, status)).toMatchObject({ updatedPods: 2, oldPods, availablePods: 3 });
   });
 });
 
