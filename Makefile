@@ -29,6 +29,10 @@ N ?= 10
 test-repeat: setup ## Run the integration tests N times (N=10)
 	@node dev/tools/test.ts --repeat '$(N)'
 
+.PHONY: nightly
+nightly: setup ## Run the property tests at length: restarts in 1,000 random sequences
+	@PROPERTY_RUNS=1000 vitest run --project property
+
 .PHONY: demo
 demo: setup ## Show the operator at work (ONCE=1: end by itself; KUBECONFIG=file YES=1: in that cluster)
 	@ONCE='$(ONCE)' YES='$(YES)' node dev/demo/main.ts
