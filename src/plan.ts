@@ -12,7 +12,7 @@ import type { ConsumedKeys } from './domain/consumed-keys.ts';
 import { objectKey } from './domain/object.ts';
 import { formatPlan, planExitCode, type PlannedRestart, type PlannedSecret, type PlanReport } from './domain/plan-report.ts';
 import { type KnownRevisions, planAdoption, planRestart } from './domain/restart-plan.ts';
-import { consumedRevision, recordedRevisions } from './domain/revisions.ts';
+import { consumedRevision, recordedRevisions, revisedAt } from './domain/revisions.ts';
 import { checkType, planSecret, recordedItem, type SecretClaim, type SecretContent, type SecretState } from './domain/secret-plan.ts';
 import { createKubeClient, type KubeClient, KubeError } from './kube/client.ts';
 import { type ClusterCache, createClusterCache, readCluster } from './kube/cluster-cache.ts';
@@ -204,10 +204,7 @@ async function forecastSecret(kube: KubeClient, source: ItemSource, several: rea
   if (several.length > 1 && before === undefined) {
     for (const [index, result] of results.entries()) results[index] = { ...result, notes: [...result.notes, contestedNote] };
   }
-  const after =
-    written &&
-    state &&
-    managedSecret({ ...state, writtenAt: undefined, namespace: written.namespace, name: written.name, uid: before?.uid ?? '' });
+  const after = written && state && managedSecret({ ...state, namespace: written.namespace, name: written.name, uid: before?.uid ?? '' });
   return { planned: results, before, after, rotates };
 }
 
@@ -223,6 +220,7 @@ function afterWrite(content: SecretContent, before: SecretState | undefined): Se
     ...content,
     resourceVersion: before?.resourceVersion ?? '',
     dataWriters: undefined,
+    writtenAt: undefined,
     writtenByUs: true,
     immutable: before?.immutable ?? false,
   };
@@ -286,7 +284,7 @@ async function forecastRestart(
   /** What the workload would say of a Secret before its values change. */
   async function adopted(known: KnownRevisions, before: ManagedSecret, keys: ConsumedKeys): Promise<KnownRevisions> {
     const { revision } = consumedRevision(recordedRevisions(before), keys);
-    const revised = { revision, revisedAt: consumers.revisedAt(before, revision) };
+    const revised = { revision, revisedAt: revisedAt(before, revision) };
     let plan = planAdoption(before.name, revised, known, undefined);
     if (plan.action === 'read-birth') plan = planAdoption(before.name, revised, known, await birth());
     return plan.action === 'adopt' ? { ...known, adopted: plan.stated } : known;

@@ -25,6 +25,8 @@ export const annotations = {
   adopt: 'keyturn.dev/adopt',
   /** On a Secret: JSON, key → revision of its last change. */
   revisions: 'keyturn.dev/revisions',
+  /** On a Secret: JSON, revision → when its write was carried out, in milliseconds. */
+  revisedAt: 'keyturn.dev/revised-at',
   /** On a Secret: JSON, the names of the labels and annotations copied from the resource. */
   copied: 'keyturn.dev/copied',
   /** On an annotated Deployment: JSON, what its Secret holds; a resource has that in its status. */

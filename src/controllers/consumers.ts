@@ -2,12 +2,11 @@ import { annotations } from '../api/names.ts';
 import { optIn, type OptIn } from '../domain/auto-restart.ts';
 import { objectKey } from '../domain/object.ts';
 import type { ConsumedSecret } from '../domain/restart-plan.ts';
-import { consumedRevision, recordedRevisions } from '../domain/revisions.ts';
+import { consumedRevision, recordedRevisions, revisedAt } from '../domain/revisions.ts';
 import type { ManagedSecret, Namespace } from '../kube/objects.ts';
 import type { Store } from '../kube/store.ts';
 import { createStoreIndex } from '../kube/store-index.ts';
 import { type Workload, workloadKey } from '../kube/workload.ts';
-import { createRevisionTimes, type RevisionTimes } from './revision-times.ts';
 
 export interface ConsumersOptions {
   readonly workloads: Store<Workload>;
@@ -31,15 +30,12 @@ export interface Consumers {
   secretsOf(workload: Workload): readonly ConsumedSecret[];
   /** Whether a change of `secret` restarts `workload`; `by` is the place of the annotation that decided: Secret, workload, namespace. */
   optIn(secret: Pick<ManagedSecret, 'annotations'>, workload: Workload): OptIn;
-  /** When the write of a revision of a Secret was carried out, in milliseconds, if that is known. */
-  readonly revisedAt: RevisionTimes;
   /** What is to be said of annotations that decide whether a workload is restarted, and say neither yes nor no. */
   misread(workload: Workload): readonly string[];
 }
 
 export function createConsumers({ workloads, secrets, namespaces, autoRestart }: ConsumersOptions): Consumers {
   const bySecret = createStoreIndex(workloads, secretKeys);
-  const revisedAt = createRevisionTimes(secrets);
   const rolloutsOf = createStoreIndex(workloads, ({ namespace, templateOf: name }) =>
     name === undefined ? [] : [workloadKey({ kind: 'Deployment', namespace, name })],
   );
@@ -75,7 +71,6 @@ export function createConsumers({ workloads, secrets, namespaces, autoRestart }:
         return { name, consumed, revisedAt: revisedAt(secret, consumed.revision), restarts: optInOf(secret, workload).restarts };
       }),
     optIn: optInOf,
-    revisedAt,
     misread(workload) {
       const { namespace } = workload;
       const messages = [...keysOf(workload).keys()].flatMap((name) => {

@@ -2,7 +2,7 @@ import { annotations, fieldManager } from '../api/names.ts';
 import { parseDuration } from '../runtime/duration.ts';
 import { objectKey } from '../domain/object.ts';
 import { type KeysOfSecret, planAdoption, planRestart, type RestartPlan } from '../domain/restart-plan.ts';
-import { consumedRevision, recordedRevisions, revisionOf, type Revisions } from '../domain/revisions.ts';
+import { consumedRevision, recordedRevisions, revisedAt, revisionOf, type Revisions } from '../domain/revisions.ts';
 import { isConflict, isRefusal, isUncertain, type KubeClient, KubeError } from '../kube/client.ts';
 import type { ManagedSecret, SecretBefore } from '../kube/objects.ts';
 import { objectPath, type WireObject } from '../kube/resource.ts';
@@ -354,7 +354,7 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
       const { revision } = consumedRevision(recordedRevisions(before), keys);
       const known = entries.of(workload);
       const stated = reportOnly ? known : statedRevisions(workload);
-      const revised = { revision, revisedAt: consumers.revisedAt(before, revision) };
+      const revised = { revision, revisedAt: revisedAt(before, revision) };
       let plan = planAdoption(before.name, revised, stated, undefined);
       if (plan.action === 'none') return;
       // Somebody took away what it stated.

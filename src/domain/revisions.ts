@@ -43,6 +43,42 @@ export function recordedRevisions(secret: { readonly annotations: Readonly<Recor
   return parseRevisions(secret.annotations[annotations.revisions]);
 }
 
+/** A Secret, as far as it tells when its revisions were written. */
+export interface RevisedSecret {
+  readonly annotations: Readonly<Record<string, string>>;
+  /** When we last wrote anything into it, in milliseconds (whole seconds); undefined when that is not known. */
+  readonly writtenAt?: number | undefined;
+}
+
+/**
+ * When the write of a revision was carried out, in milliseconds; undefined when that is not known. The revision itself is the time at which the
+ * write was begun. Of the latest revision our last write tells, until a later one notes what it would hide.
+ */
+export function revisedAt(secret: RevisedSecret, revision: number): number | undefined {
+  return timesOf(secret)(revision);
+}
+
+function timesOf({ annotations: notes, writtenAt }: RevisedSecret): (revision: number) => number | undefined {
+  const noted = parseRevisions(notes[annotations.revisedAt]);
+  const latest = latestRevision(recordedRevisions({ annotations: notes }));
+  return (revision) => revisionOf(noted, String(revision)) ?? (revision === latest ? writtenAt : undefined);
+}
+
+/**
+ * The annotation in which a write that leaves `revisions` notes when those were written that are not its own; undefined when it has nothing to note.
+ * @param moved the latest of them is its own; otherwise, where nothing else is known, it was written when it was made
+ */
+export function notedTimes(before: RevisedSecret, revisions: Revisions, moved: boolean): string | undefined {
+  const latest = latestRevision(revisions);
+  const timeOf = timesOf(before);
+  const times = [...new Set(Object.values(revisions).map(Math.abs))].flatMap((revision) => {
+    const time = timeOf(revision) ?? (revision === latest && !moved ? latest : undefined);
+    return time === undefined ? [] : [[revision, time] as const];
+  });
+  const noted = Object.fromEntries(times);
+  return times.length > 0 && fits(noted) ? JSON.stringify(noted) : undefined;
+}
+
 /** The last revision of anything in the Secret; 0 when nothing has changed since it was first written. */
 export function latestRevision(revisions: Revisions): number {
   return Object.values(revisions).reduce((latest, revision) => Math.max(latest, Math.abs(revision)), 0);

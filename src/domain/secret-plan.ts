@@ -4,7 +4,17 @@ import { Failure } from '../api/reasons.ts';
 import { type Copied, desiredMetadata, sameMetadata } from './copied-metadata.ts';
 import type { OwnerReference } from './object.ts';
 import { sameName, secretOwnership } from './ownership.ts';
-import { changedKeys, latestOf, latestRevision, recordedRevisions, type Revisions, revise, wholeSecret } from './revisions.ts';
+import {
+  changedKeys,
+  latestOf,
+  latestRevision,
+  notedTimes,
+  recordedRevisions,
+  revise,
+  type RevisedSecret,
+  type Revisions,
+  wholeSecret,
+} from './revisions.ts';
 import type { SecretData } from './secret-value.ts';
 
 /** A Secret that somebody wants: a resource, or an annotated Deployment. */
@@ -54,6 +64,8 @@ export interface ObservedSecret extends SecretMetadata {
   readonly dataWriters: string | undefined;
   /** Nobody but us has written a value. */
   readonly writtenByUs: boolean;
+  /** When we last wrote anything into it, in milliseconds (whole seconds); undefined when that is not known. */
+  readonly writtenAt: number | undefined;
 }
 
 /** A Secret as it is now. */
@@ -101,8 +113,9 @@ export function planSecret(claim: SecretClaim, item: ItemContent, existing: Secr
   if (existing === undefined) {
     checkContent(item);
     const revisions = restoredRevisions(claim, item, now);
-    const content = { ...desiredSecretMetadata(claim, item, undefined, revisions), type: wantedType(claim), data: item.data };
-    return { action: 'write', content, changed: [], rotates: latestRevision(revisions) > latestRevision(recordOf(claim)) };
+    const rotates = latestRevision(revisions) > latestRevision(recordOf(claim));
+    const metadata = withTimes(desiredSecretMetadata(claim, item, undefined, revisions), { annotations: {} }, revisions, rotates);
+    return { action: 'write', content: { ...metadata, type: wantedType(claim), data: item.data }, changed: [], rotates };
   }
   checkOwnership(claim, item, existing);
   checkKept(claim, existing);
@@ -114,9 +127,18 @@ export function planSecret(claim: SecretClaim, item: ItemContent, existing: Secr
   }
   const recorded = latestOf(recordedRevisions(existing), recordOf(claim));
   const revisions = item.frozen ? recorded : revisionsAfter(claim, item, existing, changed, recorded, now);
-  const content = { ...desiredSecretMetadata(claim, item, existing, revisions), type: existing.type, data };
-  if (changed.length === 0 && sameSecretMetadata(existing, content)) return { action: 'none' };
+  const metadata = desiredSecretMetadata(claim, item, existing, revisions);
+  if (changed.length === 0 && sameSecretMetadata(existing, metadata)) return { action: 'none' };
+  const moved = latestRevision(revisions) > latestRevision(recorded);
+  const content = { ...withTimes(metadata, existing, revisions, moved), type: existing.type, data };
   return { action: 'write', content, changed, rotates: latestRevision(revisions) > latestRevision(recordedRevisions(existing)) };
+}
+
+/** Metadata that note when the revisions were written that stood there before: this write moves our own time in the field managers. */
+function withTimes(metadata: SecretMetadata, before: RevisedSecret, revisions: Revisions, moved: boolean): SecretMetadata {
+  const { [annotations.revisedAt]: _, ...others } = metadata.annotations;
+  const noted = notedTimes(before, revisions, moved);
+  return { ...metadata, annotations: { ...others, ...(noted !== undefined && { [annotations.revisedAt]: noted }) } };
 }
 
 /**

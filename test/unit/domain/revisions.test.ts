@@ -1,5 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { changedKeys, consumedRevision, latestRevision, parseRevisions, revise, revisionOf } from '../../../src/domain/revisions.ts';
+import {
+  changedKeys,
+  consumedRevision,
+  latestRevision,
+  notedTimes,
+  parseRevisions,
+  revise,
+  revisedAt,
+  revisionOf,
+  type Revisions,
+} from '../../../src/domain/revisions.ts';
 import { SecretValue } from '../../../src/domain/secret-value.ts';
 
 const longKeys = (count: number) => Array.from({ length: count }, (_, index) => `${index}`.padStart(253, 'k'));
@@ -107,5 +117,75 @@ describe('the keys that differ between two states of a Secret', () => {
     ['all kinds', { a: '1', b: '2' }, { b: '3', c: '4' }, ['b', 'c', 'a']],
   ])('%s', (_, before, after, changed) => {
     expect(changedKeys(data(before as Record<string, string>), data(after as Record<string, string>))).toEqual(changed);
+  });
+});
+
+const second = 1_000;
+const start = Date.UTC(2026, 0, 1);
+const later = start + 60 * second;
+
+interface Seen {
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly writtenAt?: number;
+}
+
+/** A Secret with these revisions, as a write of ours left it then. */
+function secret(revisions: Revisions, writtenAt?: number, noted?: string): Seen {
+  const annotations = {
+    'keyturn.dev/revisions': JSON.stringify(revisions),
+    ...(noted !== undefined && { 'keyturn.dev/revised-at': noted }),
+  };
+  return { annotations, ...(writtenAt !== undefined && { writtenAt }) };
+}
+
+/** The Secret after one more write of ours. */
+function rewritten(before: Seen, revisions: Revisions, writtenAt: number): Seen {
+  const moved = latestRevision(revisions) > latestRevision(parseRevisions(before.annotations['keyturn.dev/revisions']));
+  return secret(revisions, writtenAt, notedTimes(before, revisions, moved));
+}
+
+describe('the time at which a revision was written', () => {
+  it('is that of our last write, for the latest one', () => {
+    expect(revisedAt(secret({ user: start, password: -later }, later + second), later)).toBe(later + second);
+  });
+
+  it('is not known of an earlier one that nobody noted, nor without our last write', () => {
+    expect(revisedAt(secret({ user: start, password: later }, later + second), start)).toBeUndefined();
+    expect(revisedAt(secret({ user: start }), start)).toBeUndefined();
+  });
+
+  it('stays that of its own write, whatever is written later', () => {
+    const first = secret({ user: start }, start + 8 * second);
+    const touched = rewritten(first, { user: start }, start + 20 * second);
+    const again = rewritten(touched, { user: start }, start + 40 * second);
+    expect([touched, again].map((seen) => revisedAt(seen, start))).toEqual([start + 8 * second, start + 8 * second]);
+  });
+
+  it('stays for one key while another one changes', () => {
+    const revised = rewritten(secret({ user: start }, start + 8 * second), { user: start, password: later }, later + second);
+    expect([start, later].map((revision) => revisedAt(revised, revision))).toEqual([start + 8 * second, later + second]);
+  });
+
+  it('is noted of no revision that is gone', () => {
+    expect(notedTimes(secret({ user: start }, start + second), { user: later }, true)).toBeUndefined();
+  });
+
+  it('is the revision itself, when a Secret comes back with its record', () => {
+    expect(revisedAt(rewritten({ annotations: {} }, { user: start }, later), start)).toBe(later);
+    const restored = secret({ user: start }, later, notedTimes({ annotations: {} }, { user: start }, false));
+    expect(revisedAt(restored, start)).toBe(start);
+  });
+
+  it('is read from any annotation without an error', () => {
+    expect(revisedAt(secret({ user: start }, start + second, '{"'), start)).toBe(start + second);
+  });
+
+  it('is noted of none when the notes would be over 64 KiB', () => {
+    const times = (count: number): string =>
+      JSON.stringify(Object.fromEntries(Array.from({ length: count }, (_, index) => [start + index, start + index])));
+    const many = (count: number): Revisions =>
+      Object.fromEntries(Array.from({ length: count }, (_, index) => [`k${index}`, start + index]));
+    expect(notedTimes(secret(many(2_000), start, times(2_000)), many(2_000), false)).toBe(times(2_000));
+    expect(notedTimes(secret(many(2_400), start, times(2_400)), many(2_400), false)).toBeUndefined();
   });
 });

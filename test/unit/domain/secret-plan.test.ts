@@ -62,6 +62,7 @@ function secret(values: Readonly<Record<string, string>>, more: Partial<SecretSt
     resourceVersion: '10',
     dataWriters: 'keyturn 1',
     writtenByUs: true,
+    writtenAt: undefined,
     immutable: false,
     ...more,
   };
@@ -221,6 +222,35 @@ describe('revisions', () => {
   ])('$name', ({ state, record: known = record(), all }) => {
     const plan = planSecret(claim({ record: known }), item({ a: '2', b: '1' }), secret({ a: '1', b: '1' }, state), now);
     expect(revisionsIn(plan)).toEqual(all ? { '*': now } : { a: now });
+  });
+});
+
+describe('the times at which revisions were written', () => {
+  const revisedAt = 'keyturn.dev/revised-at';
+  const timesIn = (plan: SecretPlan): unknown => JSON.parse(writeOf(plan).content.annotations[revisedAt] ?? 'null');
+  const writtenAt = now - 5_000;
+
+  it('are noted by a write that moves none, and by one that moves others', () => {
+    const before = secret({ a: '1', b: '1' }, { annotations: noted(1, { a: 5, b: 6 }), writtenAt });
+    const touched = planSecret(claim(), item({ a: '1', b: '1' }), before, now);
+    const rotated = planSecret(claim(), item({ a: '2', b: '1' }), before, now);
+    expect([touched, rotated].map(timesIn)).toEqual([{ 6: writtenAt }, { 6: writtenAt }]);
+  });
+
+  it('are not noted of a revision that the write makes itself', () => {
+    const plan = planSecret(claim(), item({ a: '2' }), secret({ a: '1' }, { writtenAt }), now);
+    expect([revisionsIn(plan), timesIn(plan)]).toEqual([{ a: now }, null]);
+  });
+
+  it('are those of the revisions when a Secret comes back with its record, or gets it back', () => {
+    const lost = claim({ record: record({ revisions: { a: 5 } }, { version: 2 }) });
+    const [away, bare] = [undefined, secret({ a: '1' }, { writtenAt })].map((before) => planSecret(lost, item({ a: '1' }), before, now));
+    expect([away, bare].map((plan) => timesIn(plan as SecretPlan))).toEqual([{ 5: 5 }, { 5: 5 }]);
+  });
+
+  it('call for no write by themselves', () => {
+    const before = secret({ a: '1' }, { annotations: noted(1, { a: 5 }), writtenAt });
+    expect(planSecret(claim(), item({ a: '1' }, { version: 1 }), before, now)).toEqual({ action: 'none' });
   });
 });
 
