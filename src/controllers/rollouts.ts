@@ -33,7 +33,10 @@ export interface Rollouts {
   request(workload: Workload): boolean;
   /** A workload is not to be rolled any more, or could not be. */
   withdraw(key: string): void;
-  /** A rollout that a process before this one began was found under way. */
+  /**
+   * A rollout that a process before this one began was found, under way or complete. How the workload was before is not known, so its failure
+   * does not count.
+   */
   found(workload: Workload, causes: readonly Cause[]): void;
   /** A workload was rolled; `before` is how it was, for what was not well then did not fail by us. */
   begun(workload: Workload, before: Workload, causes: readonly Cause[]): void;
@@ -59,6 +62,8 @@ interface Rollout {
   best: Best;
   place: boolean;
   failed: boolean;
+  /** How often the pods of a Rollout came and went. */
+  moves: number;
   cancel: () => void;
 }
 
@@ -140,7 +145,7 @@ export function createRollouts({ clock, budget, onTurn, onHeld, onEnd }: Rollout
   function follow(key: string, workload: Workload, causes: readonly Cause[], wasWell: boolean, place: boolean): void {
     const { uid, namespace } = workload;
     const best = bestOf(workload);
-    const rollout = { uid, namespace, causes, wasWell, latest: workload, best, place, failed: false, cancel: () => {} };
+    const rollout = { uid, namespace, causes, wasWell, latest: workload, best, place, failed: false, moves: 0, cancel: () => {} };
     rollouts.set(key, rollout);
     // Its pods are replaced when somebody deletes them.
     if (workload.onDelete) giveUpPlace(rollout);
@@ -162,6 +167,12 @@ export function createRollouts({ clock, budget, onTurn, onHeld, onEnd }: Rollout
     if (!rollout.wasWell) return;
     onEnd(rollout.latest, 'failed');
     for (const cause of rollout.causes) count(cause, ({ failed }) => failed.add(key));
+  }
+
+  /** Where there are no pods of it, the new value has not proved itself. */
+  function succeed({ rollout }: Workload, causes: readonly Cause[]): void {
+    if (rollout.updatedPods === 0) return;
+    for (const cause of causes) count(cause, (tally) => void (tally.succeeded = true));
   }
 
   function tallyOf({ item, version }: Cause): Tally | undefined {
@@ -201,8 +212,13 @@ export function createRollouts({ clock, budget, onTurn, onHeld, onEnd }: Rollout
     found(workload, causes) {
       const key = workloadKey(workload);
       if (rollouts.has(key)) return;
+      if (workload.rollout.complete) {
+        succeed(workload, causes);
+        return;
+      }
+      withdraw(key);
       take(workload.namespace);
-      follow(key, workload, causes, true, true);
+      follow(key, workload, causes, false, true);
     },
 
     begun(workload, before, causes) {
@@ -226,9 +242,7 @@ export function createRollouts({ clock, budget, onTurn, onHeld, onEnd }: Rollout
       if (workload.rollout.complete) {
         drop(key);
         onEnd(workload, 'completed');
-        // Where there are no pods of it, the new value has not proved itself.
-        if (workload.rollout.updatedPods === 0) return;
-        for (const cause of rollout.causes) count(cause, (tally) => void (tally.succeeded = true));
+        succeed(workload, rollout.causes);
       } else if (!rollout.failed && !workload.onDelete) {
         // Until its controller has seen the new template, the status is that of the rollout before.
         if (workload.observed && workload.rollout.failed && rollout.wasWell) fail(key, rollout);
@@ -250,11 +264,18 @@ export function createRollouts({ clock, budget, onTurn, onHeld, onEnd }: Rollout
   };
 }
 
-/** More pods are new, fewer are old, or more available; not those that come and go. The restart of a Rollout shows in any change. */
+/**
+ * More pods are new, fewer are old, or more available; not those that come and go. The restart of a Rollout shows in nothing else, but each of its
+ * pods goes once, and comes back once.
+ */
 function hasMoved(rollout: Rollout, workload: Workload): boolean {
   const { updatedPods: updated, oldPods: old, availablePods: available } = workload.rollout;
   const { best, latest } = rollout;
-  if (workload.kind === 'Rollout') return updated !== latest.rollout.updatedPods || available !== latest.rollout.availablePods;
+  if (workload.kind === 'Rollout') {
+    if (updated === latest.rollout.updatedPods && available === latest.rollout.availablePods) return false;
+    rollout.moves += 1;
+    return rollout.moves <= 2 * (updated + old + 1);
+  }
   if (!workload.observed) return false;
   if (workload.generation !== best.generation) {
     rollout.best = bestOf(workload);

@@ -140,20 +140,19 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
       for (const workload of workloads.values()) {
         if (namespace !== undefined && workload.namespace !== namespace) continue;
         const isRecent = workload.onDelete || kube.serverTime() - lastRestart(workload) <= recentRestart;
-        if (workload.rollout.complete || !isRecent) continue;
-        const { rolled, adopted } = statedRevisions(workload);
-        const known = workload.kind === 'Rollout' ? adopted : rolled;
-        const causes = consumers
-          .secretsOf(workload)
-          .filter(({ name, consumed }) => consumed !== undefined && consumed.revision > 0 && revisionOf(known, name) === consumed.revision);
-        if (causes.length > 0)
-          rollouts.found(
+        if (!workload.rollout.complete && !isRecent) continue;
+        const known = rolledRevisions(workload);
+        const restartedFor = consumers.secretsOf(workload).filter(({ name }) => (revisionOf(known, name) ?? 0) > 0);
+        if (restartedFor.length === 0) continue;
+        // Of those that changed once more since, the version that it brings is not known.
+        const present = restartedFor.filter(({ name, consumed }) => consumed?.revision === revisionOf(known, name));
+        rollouts.found(
+          workload,
+          causesOf(
             workload,
-            causesOf(
-              workload,
-              causes.map(({ name }) => name),
-            ),
-          );
+            present.map(({ name }) => name),
+          ),
+        );
       }
     },
   };
@@ -282,8 +281,7 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
   async function landedRoll(workload: Workload, known: Revisions, signal: AbortSignal): Promise<Workload | undefined> {
     const found = await read(workload, signal).catch(() => undefined);
     if (found?.uid !== workload.uid) return undefined;
-    const { adopted, rolled } = statedRevisions(found);
-    const stated = found.kind === 'Rollout' ? adopted : rolled;
+    const stated = rolledRevisions(found);
     return Object.entries(known).every(([name, revision]) => revisionOf(stated, name) === revision) ? found : undefined;
   }
 
@@ -423,6 +421,12 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
     workloads.put(reduced);
     return reduced;
   }
+}
+
+/** What a workload was restarted for: the entry stands in the pod template, and of a Rollout in the metadata. */
+function rolledRevisions(workload: Workload): Revisions {
+  const { adopted, rolled } = statedRevisions(workload);
+  return workload.kind === 'Rollout' ? adopted : rolled;
 }
 
 /** When the operator last restarted a workload, in milliseconds; 0 for never. */

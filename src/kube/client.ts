@@ -75,8 +75,8 @@ const authenticationLifetime = 60_000;
 const headersTimeout = 35_000;
 /** From the first byte of a request to the last of its answer, in milliseconds; watches have no such end. */
 const requestTime = 60_000;
-/** A watch is quiet between bookmarks, which come about once a minute. */
-const watchSilence = 150_000;
+/** A watch is quiet between bookmarks, which come about once a minute. Deaf for longer, we could miss that a workload was born into a rotation. */
+const watchSilence = 90_000;
 const maxConnections = 48;
 
 /** A client for the API server over connections that are kept; requests at the same time are bounded, watches are not. */

@@ -35,7 +35,7 @@ const backoff = { base: 200, max: 5_000 };
  * A watch that for so long, in milliseconds, brought nothing, not even a bookmark, may wait for versions that will not come: etcd was restored
  * from a backup. A new list tells.
  */
-const silentWatch = 140_000;
+const silentWatch = 80_000;
 /** A watch that ends sooner, in milliseconds, is a failure: taken up at once again, it would be a hot loop. */
 const shortestWatch = 1_000;
 
@@ -77,7 +77,7 @@ export async function runReflector<T extends ObjectMeta>(options: ReflectorOptio
       if (signal.aborted) return;
       if (!(error instanceof KubeError)) throw error;
       if (options.optional && isAbsent(error)) {
-        for (const object of options.store.values()) if (options.covers(object)) options.store.remove(object);
+        options.store.forget(options.covers);
         listed = false;
         position = undefined;
         failures = 0;

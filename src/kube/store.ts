@@ -14,6 +14,8 @@ export interface Store<T extends ObjectMeta> {
    * those we know to be younger than the list. Without a version everything is taken as listed: then versions have begun anew.
    */
   replace(objects: readonly T[], resourceVersion: string | undefined, covers: (object: T) => boolean): void;
+  /** Forgets what `covers` says it covers: it may not be read, which does not mean that it is gone. */
+  forget(covers: (object: T) => boolean): void;
   /** Calls `listener` after every change. */
   onChange(listener: Listener<T>): void;
 }
@@ -79,6 +81,9 @@ export function createStore<T extends ObjectMeta>(keyOf: (object: T) => string =
       }
       deletions.clear();
       for (const object of list) set(keyOf(object), object);
+    },
+    forget(covers) {
+      for (const [key, object] of objects) if (covers(object)) set(key, undefined);
     },
     onChange(listener) {
       listeners.push(listener);

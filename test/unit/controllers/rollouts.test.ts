@@ -509,12 +509,63 @@ describe('a rollout that was found under way', () => {
     expect(places()).toBe(1);
   });
 
-  it('is followed like any other: it may fail, and counts', () => {
+  it('gives its place back when it ends, or after two minutes in which nothing moved', () => {
+    const { found, complete, places, clock } = setUp();
+    for (const name of ['a', 'b']) found(workload(name, rolling), [version(1)]);
+    complete('a');
+    const before = places();
+    clock.advance(patience);
+    expect([before, places()]).toEqual([1, 0]);
+  });
+
+  it('does not count when it fails: it may not have been well before', () => {
     const { found, fail, failMany, isHeld } = setUp();
     failMany(2, version(1));
     found(workload('a', rolling), [version(1)]);
     fail('a');
-    expect(isHeld(version(1))).toBe(true);
+    expect(isHeld(version(1))).toBe(false);
+  });
+
+  it('counts when it succeeds, and when it had succeeded before it was found', () => {
+    for (const state of [rolling, well]) {
+      const { found, complete, failMany, isHeld } = setUp();
+      found(workload('a', state), [version(1)]);
+      complete('a');
+      failMany(3, version(1));
+      expect(isHeld(version(1))).toBe(false);
+    }
+  });
+
+  it('takes the place of a turn that was given and not used', () => {
+    const { found, request, places } = setUp({ inAll: 5 });
+    request(workload('a'));
+    found(workload('a', rolling), [version(1)]);
+    expect(places()).toBe(1);
+  });
+});
+
+describe('the restart of a Rollout', () => {
+  const rolloutOf = (availablePods: number): Workload =>
+    workload('x', { ...rolling, updatedPods: 3, oldPods: 0, availablePods }, { kind: 'Rollout' });
+
+  it('keeps its place while pods go and come back', () => {
+    const { roll, observe, clock, places } = setUp();
+    roll(workload('x', well, { kind: 'Rollout' }));
+    for (const available of [2, 3, 2, 3, 2, 3]) {
+      clock.advance(patience - 1);
+      observe(rolloutOf(available));
+    }
+    expect(places()).toBe(1);
+  });
+
+  it('fails when they go and come back for ever', () => {
+    const { roll, observe, clock, places, ends } = setUp();
+    roll(workload('x', well, { kind: 'Rollout' }));
+    for (let count = 0; count < 20; count += 1) {
+      clock.advance(patience / 2);
+      observe(rolloutOf(2 + (count % 2)));
+    }
+    expect([places(), ends]).toEqual([0, ['x failed']]);
   });
 });
 

@@ -902,7 +902,8 @@ describe('a workload that finds no place in the budget', () => {
 
   async function crowded() {
     const setting = await dueRoll({ budget: { inAll: 1, perNamespace: 1 } });
-    const rolling = { ...(setting.workloads.get(setting.key) as Workload), name: 'other', uid: 'other' };
+    const well = setting.workloads.get(setting.key) as Workload;
+    const rolling = { ...well, name: 'other', uid: 'other', rollout: { ...well.rollout, complete: false } };
     setting.rollouts.found(rolling, []);
     return { ...setting, end: () => setting.rollouts.observe(other, undefined) };
   }
@@ -986,6 +987,7 @@ describe('rollouts that a process before began', () => {
       { kind: 'Rollout', adopted: rotation, complete: false, restartedBefore: minute },
     ],
     ['that is almost 15 minutes old', { ...underway, restartedBefore: 15 * minute }],
+    ['of a revision that is not the latest any more', { ...underway, rolled: 1 }],
   ])('take a place: %s', async (_, given) => {
     const { takeOver, rollouts, key } = await setUp(given);
     takeOver(undefined);
@@ -995,8 +997,7 @@ describe('rollouts that a process before began', () => {
   it.each<[string, Given]>([
     ['is complete', { ...underway, complete: true }],
     ['is older than 15 minutes', { ...underway, restartedBefore: 15 * minute + second }],
-    ['was not begun by us', { ...underway, rolled: 1 }],
-    ['was begun by somebody else: it was adopted alone', { ...underway, rolled: 1, adopted: rotation }],
+    ['was begun by somebody else: it was adopted alone', { complete: false, adopted: rotation }],
     ['was for a Secret that never changed', { ...underway, rolled: 0, revision: 0 }],
   ])('take none when one %s', async (_, given) => {
     const { takeOver, rollouts, key } = await setUp(given);

@@ -337,6 +337,15 @@ describe('a collection that need not be there', () => {
     expect(held()).toEqual(['a@60']);
   });
 
+  it.each(absent)('holds what has not changed meanwhile, when for a while it %s', async (_, status) => {
+    const { failure, listed, held } = await reflect(optional);
+    const watch = await listed(50, object('a', 40));
+    watch.answer(status, {});
+    await failure();
+    await listed(70, object('a', 40));
+    expect(held()).toEqual(['a@40']);
+  });
+
   it('that fails for another reason is tried again like any other, and not known', async () => {
     const { api, failure, onSynced } = await reflect(optional);
     (await api.next()).answer(500, {});
