@@ -101,8 +101,8 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   const deploymentContention = createContention(clock);
 
   const index = createVaultIndex({ client: connect, clock, settleTime, fullListingInterval, onChange: () => triggers.indexChanged() });
-  const consumers = createConsumers({ ...cache, autoRestart: config.autoRestart });
   const owners = createOwners(cache);
+  const consumers = createConsumers({ ...cache, owners, autoRestart: config.autoRestart });
   const rollouts = createRollouts({
     clock,
     budget: config.maxRestarts,

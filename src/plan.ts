@@ -4,6 +4,7 @@ import type { Config } from './config.ts';
 import { createConnectClient } from './connect/client.ts';
 import { createVaultIndex } from './connect/vault-index.ts';
 import { type Consumers, createConsumers } from './controllers/consumers.ts';
+import { createOwners } from './controllers/owners.ts';
 import { claimOf as claimOfDeployment, deploymentMessage } from './controllers/deployment-reconciler.ts';
 import { claimOf as claimOfResource } from './controllers/item-reconciler.ts';
 import { createItemSource, type FetchedItem, type ItemSource } from './controllers/item-source.ts';
@@ -12,7 +13,7 @@ import type { ConsumedKeys } from './domain/consumed-keys.ts';
 import { objectKey } from './domain/object.ts';
 import { formatPlan, planExitCode, type PlannedRestart, type PlannedSecret, type PlanReport } from './domain/plan-report.ts';
 import { type KnownRevisions, planAdoption, planRestart } from './domain/restart-plan.ts';
-import { consumedRevision, recordedRevisions, revisedAt } from './domain/revisions.ts';
+import { consumedRevision, revisedAt } from './domain/revisions.ts';
 import { checkType, planSecret, recordedItem, type SecretClaim, type SecretContent, type SecretState } from './domain/secret-plan.ts';
 import { createKubeClient, type KubeClient, KubeError } from './kube/client.ts';
 import { type ClusterCache, createClusterCache, readCluster } from './kube/cluster-cache.ts';
@@ -251,7 +252,7 @@ async function forecastRestarts(
   const changed = forecasts.flatMap(({ after }) => after ?? []);
   const secrets = createStore<ManagedSecret>();
   secrets.replace([...cache.secrets.values(), ...changed], undefined, () => true);
-  const consumers = createConsumers({ ...cache, secrets, autoRestart: config.autoRestart });
+  const consumers = createConsumers({ ...cache, secrets, owners: createOwners(cache), autoRestart: config.autoRestart });
   const rotated = new Map(
     forecasts.flatMap(({ before, rotates }) => (before !== undefined && rotates ? [[objectKey(before), before] as const] : [])),
   );
@@ -283,7 +284,7 @@ async function forecastRestart(
 
   /** What the workload would say of a Secret before its values change. */
   async function adopted(known: KnownRevisions, before: ManagedSecret, keys: ConsumedKeys): Promise<KnownRevisions> {
-    const { revision } = consumedRevision(recordedRevisions(before), keys);
+    const { revision } = consumedRevision(consumers.revisionsOf(before), keys);
     const revised = { revision, revisedAt: revisedAt(before, revision) };
     let plan = planAdoption(before.name, revised, known, undefined);
     if (plan.action === 'read-birth') plan = planAdoption(before.name, revised, known, await birth());

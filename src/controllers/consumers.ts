@@ -2,16 +2,18 @@ import { annotations } from '../api/names.ts';
 import { optIn, type OptIn } from '../domain/auto-restart.ts';
 import { objectKey } from '../domain/object.ts';
 import type { ConsumedSecret } from '../domain/restart-plan.ts';
-import { consumedRevision, recordedRevisions, revisedAt } from '../domain/revisions.ts';
-import type { ManagedSecret, Namespace } from '../kube/objects.ts';
+import { consumedRevision, latestOf, recordedRevisions, revisedAt, type Revisions } from '../domain/revisions.ts';
+import type { ManagedSecret, Namespace, SecretBefore } from '../kube/objects.ts';
 import type { Store } from '../kube/store.ts';
 import { createStoreIndex } from '../kube/store-index.ts';
 import { type Workload, workloadKey } from '../kube/workload.ts';
+import type { Owners, SecretOwner } from './owners.ts';
 
 export interface ConsumersOptions {
   readonly workloads: Store<Workload>;
   readonly secrets: Store<ManagedSecret>;
   readonly namespaces: Store<Namespace>;
+  readonly owners: Pick<Owners, 'of'>;
   /** `AUTO_RESTART`: what holds where no annotation says anything. */
   readonly autoRestart: boolean;
 }
@@ -28,13 +30,15 @@ export interface Consumers {
   runners(workload: Workload): readonly Workload[];
   /** The Secrets that a workload consumes, with what is known of those that are ours. */
   secretsOf(workload: Workload): readonly ConsumedSecret[];
-  /** Whether a change of `secret` restarts `workload`; `by` is the place of the annotation that decided: Secret, workload, namespace. */
-  optIn(secret: Pick<ManagedSecret, 'annotations'>, workload: Workload): OptIn;
+  /** The revisions of a Secret: those that it carries, or where it lost them, those that who asks for it has on record. */
+  revisionsOf(secret: SecretBefore): Revisions;
+  /** Whether a change of `secret` restarts `workload`; `by` is the place of the annotation that decided: who asks for it, workload, namespace. */
+  optIn(secret: SecretBefore, workload: Workload): OptIn;
   /** What is to be said of annotations that decide whether a workload is restarted, and say neither yes nor no. */
   misread(workload: Workload): readonly string[];
 }
 
-export function createConsumers({ workloads, secrets, namespaces, autoRestart }: ConsumersOptions): Consumers {
+export function createConsumers({ workloads, secrets, namespaces, owners, autoRestart }: ConsumersOptions): Consumers {
   const bySecret = createStoreIndex(workloads, secretKeys);
   const rolloutsOf = createStoreIndex(workloads, ({ namespace, templateOf: name }) =>
     name === undefined ? [] : [workloadKey({ kind: 'Deployment', namespace, name })],
@@ -51,10 +55,21 @@ export function createConsumers({ workloads, secrets, namespaces, autoRestart }:
     return runners(workload).includes(workload) ? workload.secrets : new Map();
   }
 
-  function optInOf(secret: Pick<ManagedSecret, 'annotations'>, workload: Workload): OptIn {
+  /** Who asks for a Secret: of several the one that owns it. */
+  function ownerOf(secret: SecretBefore): SecretOwner | undefined {
+    const asking = owners.of(objectKey(secret));
+    return asking.find(({ uid }) => secret.ownerReferences?.some((reference) => reference.uid === uid)) ?? asking[0];
+  }
+
+  function optInOf(secret: SecretBefore, workload: Workload): OptIn {
+    const owner = ownerOf(secret);
+    const first = owner === undefined ? secret.annotations[annotations.autoRestart] : owner.autoRestart;
     const namespace = namespaces.get(objectKey({ namespace: '', name: workload.namespace }));
-    const said = [secret.annotations[annotations.autoRestart], workload.annotations[annotations.autoRestart], namespace?.autoRestart];
-    return optIn(said, autoRestart);
+    return optIn([first, workload.annotations[annotations.autoRestart], namespace?.autoRestart], autoRestart);
+  }
+
+  function revisionsOf(secret: SecretBefore): Revisions {
+    return latestOf(recordedRevisions(secret), ownerOf(secret)?.revisions ?? {});
   }
 
   return {
@@ -67,9 +82,10 @@ export function createConsumers({ workloads, secrets, namespaces, autoRestart }:
       [...keysOf(workload)].map(([name, keys]) => {
         const secret = secrets.get(objectKey({ namespace: workload.namespace, name }));
         if (secret === undefined) return { name, consumed: undefined, restarts: true };
-        const consumed = consumedRevision(recordedRevisions(secret), keys);
+        const consumed = consumedRevision(revisionsOf(secret), keys);
         return { name, consumed, revisedAt: revisedAt(secret, consumed.revision), restarts: optInOf(secret, workload).restarts };
       }),
+    revisionsOf,
     optIn: optInOf,
     misread(workload) {
       const { namespace } = workload;

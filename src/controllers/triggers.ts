@@ -43,6 +43,8 @@ export interface Triggers {
   readonly namespaceRead: (namespace: string | undefined) => void;
 }
 
+/** Annotations of a resource that concern the consumers of its Secret. */
+const consumersHeed = [annotations.autoRestart, annotations.resume];
 /** How soon a resource is looked at when nothing but its status changed, in milliseconds. */
 const statusDelay = 5_000;
 
@@ -66,7 +68,7 @@ export function createTriggers({
     // A status is nearly always our own: taken up at once, it would cut short the pause after the failure it tells of.
     if (same && isStatusAlone(before, after)) items.queue.addAfter(key, statusDelay);
     else items.queue.add(key);
-    if (before?.annotations[annotations.resume] !== after?.annotations[annotations.resume]) enqueueConsumers(key);
+    if (consumersHeed.some((name) => before?.annotations[name] !== after?.annotations[name])) enqueueConsumers(key);
     if (after !== undefined) consumerStatus.queue.addAfter(key, settleTime);
   });
 
@@ -88,7 +90,8 @@ export function createTriggers({
       countConsumers(workload);
     }
     const claimed = after?.claim?.secretName;
-    if (claimed === undefined || before?.annotations[annotations.resume] === after?.annotations[annotations.resume]) return;
+    const sameWords = before?.annotations[annotations.resume] === after?.annotations[annotations.resume];
+    if (claimed === undefined || (sameWords && before?.claim?.autoRestart === after?.claim?.autoRestart)) return;
     enqueueConsumers(objectKey({ namespace: after?.namespace ?? '', name: claimed }));
   });
 

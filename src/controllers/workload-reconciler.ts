@@ -1,8 +1,9 @@
 import { annotations, fieldManager } from '../api/names.ts';
 import { parseDuration } from '../runtime/duration.ts';
+import type { ConsumedKeys } from '../domain/consumed-keys.ts';
 import { objectKey } from '../domain/object.ts';
-import { type KeysOfSecret, planAdoption, planRestart, type RestartPlan } from '../domain/restart-plan.ts';
-import { consumedRevision, recordedRevisions, revisedAt, revisionOf, type Revisions } from '../domain/revisions.ts';
+import { type KeysOfSecret, knownRevision, planAdoption, planRestart, type RestartPlan } from '../domain/restart-plan.ts';
+import { consumedRevision, revisedAt, revisionOf, type Revisions } from '../domain/revisions.ts';
 import { isConflict, isRefusal, isUncertain, type KubeClient, KubeError } from '../kube/client.ts';
 import type { ManagedSecret, SecretBefore } from '../kube/objects.ts';
 import { objectPath, type WireObject } from '../kube/resource.ts';
@@ -349,18 +350,9 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
       if (workload === undefined || workload.deleting || !consumers.optIn(before, workload).restarts) return;
       const keys = consumers.keysOf(workload).get(before.name);
       if (keys === undefined) return;
-      const { revision } = consumedRevision(recordedRevisions(before), keys);
-      const known = entries.of(workload);
-      const stated = reportOnly ? known : statedRevisions(workload);
-      const revised = { revision, revisedAt: revisedAt(before, revision) };
-      let plan = planAdoption(before.name, revised, stated, undefined);
-      if (plan.action === 'none') return;
-      // Somebody took away what it stated.
-      if (revisionOf(known.adopted, before.name) !== undefined) plan = { action: 'adopt', stated: known.adopted };
-      // Without a history yet, its pods start about now.
-      if (plan.action === 'read-birth') {
-        plan = planAdoption(before.name, revised, known, (await ages.birth(workload, signal)) ?? revision);
-      }
+      const stated = reportOnly ? entries.of(workload) : statedRevisions(workload);
+      if (knownRevision(before.name, stated) !== undefined) return;
+      const plan = await planBefore(before, workload, keys, signal);
       if (plan.action !== 'adopt') return;
       try {
         await adopt(workload, plan.stated, signal);
@@ -370,6 +362,19 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
       }
       workload = await read(workload, signal);
     }
+  }
+
+  async function planBefore(before: SecretBefore, workload: Workload, keys: ConsumedKeys, signal: AbortSignal): Promise<RestartPlan> {
+    const known = entries.of(workload);
+    // Somebody took away what it stated.
+    if (revisionOf(known.adopted, before.name) !== undefined) return { action: 'adopt', stated: known.adopted };
+    const { revision } = consumedRevision(consumers.revisionsOf(before), keys);
+    const revised = { revision, revisedAt: revisedAt(before, revision) };
+    const plan = planAdoption(before.name, revised, known, undefined);
+    // Without a history yet, its pods start about now.
+    return plan.action === 'read-birth'
+      ? planAdoption(before.name, revised, known, (await ages.birth(workload, signal)) ?? revision)
+      : plan;
   }
 
   /** Undefined when it is gone. */

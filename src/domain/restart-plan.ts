@@ -115,7 +115,7 @@ export function planAdoption(
 }
 
 /** What pods are known to have of a Secret; undefined when nothing is. */
-function knownRevision(name: string, { adopted, rolled }: KnownRevisions): number | undefined {
+export function knownRevision(name: string, { adopted, rolled }: KnownRevisions): number | undefined {
   const entries = [revisionOf(adopted, name), revisionOf(rolled, name)].filter((entry) => entry !== undefined);
   return entries.length === 0 ? undefined : Math.max(...entries);
 }

@@ -75,7 +75,8 @@ export interface ManagedSecret extends ObjectMeta {
 }
 
 /** A Secret before its data change, as far as its consumers are concerned. */
-export type SecretBefore = Pick<ManagedSecret, 'namespace' | 'name' | 'annotations'> & Partial<Pick<ManagedSecret, 'writtenAt'>>;
+export type SecretBefore = Pick<ManagedSecret, 'namespace' | 'name' | 'annotations'> &
+  Partial<Pick<ManagedSecret, 'writtenAt' | 'ownerReferences'>>;
 
 export function reduceSecret({ metadata }: WireObject): ManagedSecret {
   const { [lastApplied]: _, ...others } = metadata.annotations ?? {};

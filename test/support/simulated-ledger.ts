@@ -135,7 +135,8 @@ export function createLedger(cluster: SimulatedCluster, secretNames: readonly st
         const before = optIns.get(name);
         // What is away for a moment comes back as it was.
         if (before !== undefined && secret === undefined) continue;
-        const said = [secret?.metadata, deployment.metadata].map((metadata) => metadata?.annotations?.[annotations.autoRestart]);
+        const resource = store.get(onePasswordItems, namespace, name);
+        const said = [resource?.metadata, deployment.metadata].map((metadata) => metadata?.annotations?.[annotations.autoRestart]);
         const first = [...said, ofNamespace].find((value) => value !== undefined);
         const opted = first === undefined ? autoRestart : first === 'true';
         if (opted === before?.opted) continue;

@@ -1,6 +1,7 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { ConsumerStatus } from '../../../src/api/onepassword-item.ts';
 import { createConsumers } from '../../../src/controllers/consumers.ts';
+import { createOwners } from '../../../src/controllers/owners.ts';
 import { createConsumerStatus, settleTime } from '../../../src/controllers/consumer-status.ts';
 import { createItemStatuses } from '../../../src/controllers/item-status.ts';
 import { createKubeClient } from '../../../src/kube/client.ts';
@@ -37,7 +38,13 @@ async function setUp({ status, deleting = false, current = true }: Given = {}) {
   const items = createStore<OnePasswordItem>();
   const secrets = createStore<ManagedSecret>();
   const workloads = createStore<Workload>(workloadKey);
-  const consumers = createConsumers({ workloads, secrets, namespaces: createStore<Namespace>(), autoRestart: true });
+  const consumers = createConsumers({
+    workloads,
+    secrets,
+    namespaces: createStore<Namespace>(),
+    owners: createOwners({ items, workloads }),
+    autoRestart: true,
+  });
   const writes: (readonly [number, ConsumerStatus | undefined])[] = [];
   let version = 1;
   const meta = (name: string) => ({ namespace: 'ns', name, uid: name, resourceVersion: String((version += 1)) });

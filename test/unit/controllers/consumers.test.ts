@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createConsumers } from '../../../src/controllers/consumers.ts';
-import type { ManagedSecret, Namespace } from '../../../src/kube/objects.ts';
+import { createOwners } from '../../../src/controllers/owners.ts';
+import { type ManagedSecret, type Namespace, type OnePasswordItem, reduceOnePasswordItem } from '../../../src/kube/objects.ts';
 import { createStore } from '../../../src/kube/store.ts';
 import { reduceWorkload, type Workload, workloadKey } from '../../../src/kube/workload.ts';
 
@@ -29,13 +30,20 @@ const secret = (name: string, annotations: Readonly<Record<string, string>> = {}
   writtenAt: undefined,
 });
 
+/** The resource `name`, with what it says of restarts, and with the revisions of its Secret on record. */
+const resource = (name: string, says: string | undefined, revisions: object = {}): OnePasswordItem => ({
+  ...reduceOnePasswordItem({ metadata: { ...meta(name), ...(says !== undefined && { annotations: { [autoRestart]: says } }) } }),
+  status: { secret: { name, resourceVersion: '1', revisions: { ...revisions } } },
+});
+
 function setUp(fallback = false) {
   const stores = {
+    items: createStore<OnePasswordItem>(),
     workloads: createStore<Workload>(workloadKey),
     secrets: createStore<ManagedSecret>(),
     namespaces: createStore<Namespace>(),
   };
-  const consumers = createConsumers({ ...stores, autoRestart: fallback });
+  const consumers = createConsumers({ ...stores, owners: createOwners(stores), autoRestart: fallback });
   return { ...stores, consumers, namesOf: (key: string) => consumers.of(key).map(({ name }) => name) };
 }
 
@@ -78,6 +86,37 @@ describe('the Secrets that restart a workload', () => {
     namespaces.put({ ...meta('ns', ''), autoRestart: ofNamespace });
     namespaces.put({ ...meta('other', ''), autoRestart: String(!expected) });
     expect(consumers.optIn(secret('db', ofSecret), workload('a', ['db'], ofWorkload)).restarts).toBe(expected);
+  });
+});
+
+describe('what a resource says', () => {
+  it.each([
+    ['yes', 'true', { [autoRestart]: 'false' }, true],
+    ['no', 'false', { [autoRestart]: 'true' }, false],
+    ['nothing any more', undefined, { [autoRestart]: 'true' }, false],
+  ])('of restarts counts before its Secret has it: %s', (_, says, ofSecret, expected) => {
+    const { items, secrets, consumers } = setUp();
+    items.put(resource('db', says));
+    secrets.put(secret('db', ofSecret));
+    expect(consumers.secretsOf(workload('a', ['db'])).map(({ restarts }) => restarts)).toEqual([expected]);
+  });
+
+  it('of restarts counts for no Secret that another one owns', () => {
+    const { items, workloads, consumers } = setUp();
+    items.put(resource('db', 'true'));
+    const claim = { itemPath: 'p', secretName: 'db', autoRestart: 'false', record: {} };
+    workloads.put({ ...workload('owner', []), claim });
+    const ownerReferences = [{ apiVersion: 'apps/v1', kind: 'Deployment', name: 'owner', uid: 'owner' }];
+    expect(consumers.optIn({ ...secret('db'), ownerReferences }, workload('a', ['db'])).restarts).toBe(false);
+  });
+
+  it('of revisions counts where the Secret lost its own', () => {
+    const { items, secrets, consumers } = setUp();
+    items.put(resource('db', 'true', { password: 7, user: 5 }));
+    secrets.put(secret('db', { 'keyturn.dev/revisions': '{"password":' }));
+    const before = consumers.secretsOf(workload('a', ['db'])).map(({ consumed }) => consumed?.revision);
+    secrets.put(secret('db', { 'keyturn.dev/revisions': '{"password":9}' }));
+    expect([before, consumers.secretsOf(workload('a', ['db'])).map(({ consumed }) => consumed?.revision)]).toEqual([[7], [9]]);
   });
 });
 

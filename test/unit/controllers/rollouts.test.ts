@@ -18,6 +18,10 @@ function workload(name: string, rollout = well, more: Partial<Workload> = {}): W
   return { ...reduced, rollout, ...more };
 }
 
+/** A Rollout whose pods are being restarted. */
+const restarting = (availablePods: number): Workload =>
+  workload('x', { ...rolling, updatedPods: 3, oldPods: 0, availablePods }, { kind: 'Rollout' });
+
 const inNamespace = (namespace: string, name: string, rollout = well): Workload => workload(name, rollout, { namespace });
 
 function setUp(budget: Partial<RolloutBudget> = {}) {
@@ -545,15 +549,12 @@ describe('a rollout that was found under way', () => {
 });
 
 describe('the restart of a Rollout', () => {
-  const rolloutOf = (availablePods: number): Workload =>
-    workload('x', { ...rolling, updatedPods: 3, oldPods: 0, availablePods }, { kind: 'Rollout' });
-
   it('keeps its place while pods go and come back', () => {
     const { roll, observe, clock, places } = setUp();
     roll(workload('x', well, { kind: 'Rollout' }));
     for (const available of [2, 3, 2, 3, 2, 3]) {
       clock.advance(patience - 1);
-      observe(rolloutOf(available));
+      observe(restarting(available));
     }
     expect(places()).toBe(1);
   });
@@ -563,7 +564,7 @@ describe('the restart of a Rollout', () => {
     roll(workload('x', well, { kind: 'Rollout' }));
     for (let count = 0; count < 20; count += 1) {
       clock.advance(patience / 2);
-      observe(rolloutOf(2 + (count % 2)));
+      observe(restarting(2 + (count % 2)));
     }
     expect([places(), ends]).toEqual([0, ['x failed']]);
   });

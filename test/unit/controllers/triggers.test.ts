@@ -29,7 +29,7 @@ async function setUp() {
   const [items, deployments, workloads, consumerStatus] = [queueOf(), queueOf(), queueOf(), queueOf()];
   createTriggers({
     cache,
-    consumers: createConsumers({ ...cache, autoRestart: false }),
+    consumers: createConsumers({ ...cache, owners: createOwners(cache), autoRestart: false }),
     owners: createOwners(cache),
     index: { listed: () => undefined },
     sync: { forget: () => {} },

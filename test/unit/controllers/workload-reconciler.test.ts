@@ -126,7 +126,7 @@ async function setUp(given: Given) {
     secrets: createStore<ManagedSecret>(),
     namespaces: createStore<Namespace>(),
   };
-  const consumers = createConsumers({ ...stores, autoRestart: true });
+  const consumers = createConsumers({ ...stores, owners: createOwners(stores), autoRestart: true });
   const restarted: string[] = [];
   const restarts: string[] = [];
   const told: string[] = [];
