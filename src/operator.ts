@@ -111,6 +111,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     onEnd: ({ kind, namespace, name }, result) =>
       log[result === 'failed' ? 'warn' : 'info']({ kind, namespace, name }, result === 'failed' ? 'rollout makes no progress' : 'rolled'),
   });
+  const reportOnly = config.restartMode === 'report';
   const news = createRestartNews({ log, events, owners });
   const workloadReconciler = createWorkloadReconciler({
     ...cache,
@@ -127,7 +128,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
       },
     },
     debounce: config.restartDebounce,
-    reportOnly: config.restartMode === 'report',
+    reportOnly,
     onWaiting: (workload) => triggers.waitingChanged(workload),
   });
   metrics.watchRestarts(() => {
@@ -177,7 +178,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     onSynced: (workload, result) => announcer.synced(workload, result),
   });
 
-  const consumerStatus = createConsumerStatus({ ...cache, consumers, rollouts, restarts: workloadReconciler, statuses, clock });
+  const consumerStatus = createConsumerStatus({ ...cache, consumers, rollouts, restarts: workloadReconciler, statuses, clock, reportOnly });
   const triggers = createTriggers({
     cache,
     consumers,

@@ -33,6 +33,8 @@ export const annotations = {
   secret: 'keyturn.dev/secret',
   /** On a workload or its pod template: JSON, Secret name → revision its pods are known to have. */
   knownRevisions: 'keyturn.dev/known-revisions',
+  /** On an Argo Rollout: the same for its last restart by us, with the time of that, in milliseconds, as `*`. */
+  restartedRevisions: 'keyturn.dev/restarted-revisions',
   /** On a workload: `skip` lets its pods be as they are when a value changes. */
   restart: 'keyturn.dev/restart',
   /** On a workload: a Go duration that has to pass between two restarts. */

@@ -1,7 +1,8 @@
+import { annotations } from '../api/names.ts';
 import type { ConsumerStatus } from '../api/onepassword-item.ts';
 import type { ManagedSecret, OnePasswordItem } from '../kube/objects.ts';
 import type { Store } from '../kube/store.ts';
-import { workloadKey } from '../kube/workload.ts';
+import { type Workload, workloadKey } from '../kube/workload.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { done, type Outcome, requeue } from '../runtime/controller.ts';
 import type { Consumers } from './consumers.ts';
@@ -17,6 +18,8 @@ export interface ConsumerStatusOptions {
   readonly restarts: Pick<WorkloadReconciler, 'isWaiting'>;
   readonly statuses: Pick<ItemStatuses, 'reportConsumers'>;
   readonly clock: Clock;
+  /** Nothing is restarted: nobody knows then who is current. */
+  readonly reportOnly: boolean;
 }
 
 /** How long counts have to stay the same before they are written, in milliseconds. */
@@ -36,7 +39,7 @@ export function createConsumerStatus(options: ConsumerStatusOptions): {
   readonly reconcile: (key: string, signal: AbortSignal) => Promise<Outcome>;
   readonly forget: (key: string) => void;
 } {
-  const { items, secrets, consumers, rollouts, restarts, statuses, clock } = options;
+  const { items, secrets, consumers, rollouts, restarts, statuses, clock, reportOnly } = options;
   const seen = new Map<string, Seen>();
 
   return {
@@ -66,14 +69,19 @@ export function createConsumerStatus(options: ConsumerStatusOptions): {
 
   function count(key: string): ConsumerStatus {
     const secret = secrets.get(key);
-    if (secret === undefined) return none;
-    const opted = consumers.of(key).filter((workload) => !workload.deleting && consumers.optIn(secret, workload).restarts);
+    if (secret === undefined || reportOnly) return none;
+    const opted = consumers.of(key).filter((workload) => isCounted(workload) && consumers.optIn(secret, workload).restarts);
     const waiting = opted.filter((workload) => {
       const of = workloadKey(workload);
       return restarts.isWaiting(of, secret.name) || rollouts.isUnderway(of);
     }).length;
     return { current: opted.length - waiting, waiting };
   }
+}
+
+/** Whose pods stay as they are neither waits nor is known to be current. */
+function isCounted({ deleting, annotations: { [annotations.restart]: restart } }: Workload): boolean {
+  return !deleting && restart !== 'skip';
 }
 
 const none: ConsumerStatus = { current: 0, waiting: 0 };

@@ -1,6 +1,6 @@
 import { annotations } from '../api/names.ts';
-import { type KnownRevisions, parseKnownRevisions } from '../domain/restart-plan.ts';
-import type { Revisions } from '../domain/revisions.ts';
+import type { KnownRevisions } from '../domain/restart-plan.ts';
+import { parseRevisions, type Revisions, wholeSecret } from '../domain/revisions.ts';
 import type { Store } from '../kube/store.ts';
 import { type Workload, workloadKey } from '../kube/workload.ts';
 
@@ -19,14 +19,17 @@ export function createEntries(workloads: Store<Workload>, memoryFirst: boolean):
 
   function remember(workload: Workload, adopted: Revisions): void {
     const key = workloadKey(workload);
-    if (Object.keys(adopted).length === 0) remembered.delete(key);
-    else remembered.set(key, { uid: workload.uid, adopted, over: annotationOf(workload) });
+    const over = annotationOf(workload);
+    if (Object.keys(adopted).length === 0 && over === undefined) remembered.delete(key);
+    else remembered.set(key, { uid: workload.uid, adopted, over });
   }
 
   workloads.onChange((key, before, after) => {
     if (before?.uid !== after?.uid) remembered.delete(key);
     else if (before !== undefined && after !== undefined && annotationOf(before) === annotationOf(after)) return;
     if (after === undefined || memoryFirst) return;
+    // Who puts back what we replaced, as a tool does that applies a manifest again and again, is not answered.
+    if (annotationOf(after) !== undefined && remembered.get(key)?.over === annotationOf(after)) return;
     const { adopted } = statedRevisions(after);
     if (Object.keys(adopted).length > 0) remember(after, adopted);
   });
@@ -48,6 +51,21 @@ function annotationOf({ annotations: own }: Workload): string | undefined {
 }
 
 /** What a workload states in its annotations. */
-export function statedRevisions({ annotations: own, templateAnnotations }: Workload): KnownRevisions {
-  return parseKnownRevisions(own[annotations.knownRevisions], templateAnnotations[annotations.knownRevisions]);
+export function statedRevisions({ kind, annotations: own, templateAnnotations, restartAt }: Workload): KnownRevisions {
+  const rolled =
+    kind === 'Rollout'
+      ? restartedRevisions(own[annotations.restartedRevisions], restartAt)
+      : parseRevisions(templateAnnotations[annotations.knownRevisions]);
+  return { adopted: parseRevisions(own[annotations.knownRevisions]), rolled };
+}
+
+/** The annotation that says for what a Rollout is restarted: no template is there to go with the restart, so it names its time. */
+export function restartRecord(known: Revisions, restartAt: string): string {
+  return JSON.stringify({ ...known, [wholeSecret]: Date.parse(restartAt) });
+}
+
+/** An entry is good for the restart that it names: who takes that back leaves pods behind that are not restarted. */
+function restartedRevisions(annotation: string | undefined, restartAt: number | undefined): Revisions {
+  const { [wholeSecret]: time = 0, ...known } = parseRevisions(annotation);
+  return restartAt !== undefined && restartAt >= time ? known : {};
 }

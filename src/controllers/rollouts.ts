@@ -1,3 +1,4 @@
+import { annotations } from '../api/names.ts';
 import { type Workload, workloadKey } from '../kube/workload.ts';
 import type { Clock } from '../runtime/clock.ts';
 
@@ -58,6 +59,8 @@ interface Rollout {
   readonly causes: readonly Cause[];
   /** All was well before: it holds a place in the budget, and its failure counts. */
   readonly wasWell: boolean;
+  /** As it was when it began. */
+  readonly begun: Workload;
   latest: Workload;
   best: Best;
   place: boolean;
@@ -145,7 +148,19 @@ export function createRollouts({ clock, budget, onTurn, onHeld, onEnd }: Rollout
   function follow(key: string, workload: Workload, causes: readonly Cause[], wasWell: boolean, place: boolean): void {
     const { uid, namespace } = workload;
     const best = bestOf(workload);
-    const rollout = { uid, namespace, causes, wasWell, latest: workload, best, place, failed: false, moves: 0, cancel: () => {} };
+    const rollout = {
+      uid,
+      namespace,
+      causes,
+      wasWell,
+      begun: workload,
+      latest: workload,
+      best,
+      place,
+      failed: false,
+      moves: 0,
+      cancel: () => {},
+    };
     rollouts.set(key, rollout);
     // Its pods are replaced when somebody deletes them.
     if (workload.onDelete) giveUpPlace(rollout);
@@ -241,6 +256,8 @@ export function createRollouts({ clock, budget, onTurn, onHeld, onEnd }: Rollout
       rollout.latest = workload;
       if (workload.rollout.complete) {
         drop(key);
+        // What is complete then is something else, and proves nothing.
+        if (isTakenBack(rollout.begun, workload)) return;
         onEnd(workload, 'completed');
         succeed(workload, rollout.causes);
       } else if (!rollout.failed && !workload.onDelete) {
@@ -288,6 +305,12 @@ function hasMoved(rollout: Rollout, workload: Workload): boolean {
   if (available <= best.available) return false;
   rollout.best = { ...best, available };
   return true;
+}
+
+/** Somebody went back to another template, or took away the restart of a Rollout. */
+function isTakenBack(begun: Workload, { kind, restartAt = 0, templateAnnotations }: Workload): boolean {
+  if (kind === 'Rollout') return restartAt < (begun.restartAt ?? 0);
+  return templateAnnotations[annotations.knownRevisions] !== begun.templateAnnotations[annotations.knownRevisions];
 }
 
 function bestOf({ observed, generation, rollout: { updatedPods: updated, oldPods: old, availablePods: available } }: Workload): Best {

@@ -13,7 +13,7 @@ import { reduceWorkload, type Workload, workloadKey, workloadType } from '../kub
 import type { Clock } from '../runtime/clock.ts';
 import { done, type Outcome, requeue, retry } from '../runtime/controller.ts';
 import type { Consumers } from './consumers.ts';
-import { createEntries, statedRevisions } from './entries.ts';
+import { createEntries, restartRecord, statedRevisions } from './entries.ts';
 import type { Owners } from './owners.ts';
 import type { Change, RestartNews } from './restart-news.ts';
 import { createRepeats } from './repeats.ts';
@@ -52,6 +52,14 @@ export interface WorkloadReconciler {
   readonly takeOver: (namespace: string | undefined) => void;
 }
 
+/** A restart as it was sent. */
+interface Attempt {
+  readonly before: Workload;
+  readonly known: Revisions;
+  readonly change: Change;
+  readonly causes: readonly Cause[];
+}
+
 /** How soon to look again for the history of a template that its controller has yet to write, in milliseconds. */
 const historyDelay = 1_000;
 /** Changes that come one after another delay a rollout by no more than so many debounces. */
@@ -79,12 +87,15 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
   /** Since when a change waits for others to come, by the monotonic clock. */
   const debouncing = new Map<string, number>();
   const waits = new Map<string, { readonly since: number; readonly secrets: ReadonlySet<string> }>();
+  /** Restarts that were sent, and of which it is not known yet whether they were carried out. */
+  const attempts = new Map<string, Attempt>();
 
   workloads.onChange((key, _, after) => {
     rollouts.observe(key, after);
     if (after !== undefined) return;
     debouncing.delete(key);
     waits.delete(key);
+    attempts.delete(key);
     repeats.forget(key);
   });
 
@@ -97,6 +108,8 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
         return done;
       }
       for (const message of misread(workload)) news.invalid(workload, message);
+      const attempt = attempts.get(key);
+      if (attempt?.before.uid === workload.uid && states(workload, attempt.known)) begin(key, workload, attempt);
       const plan = await plannedAfterDebounce(key, workload, signal);
       switch (plan.action) {
         case 'wait':
@@ -142,7 +155,7 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
         if (namespace !== undefined && workload.namespace !== namespace) continue;
         const isRecent = workload.onDelete || kube.serverTime() - lastRestart(workload) <= recentRestart;
         if (!workload.rollout.complete && !isRecent) continue;
-        const known = rolledRevisions(workload);
+        const { rolled: known } = statedRevisions(workload);
         const restartedFor = consumers.secretsOf(workload).filter(({ name }) => (revisionOf(known, name) ?? 0) > 0);
         if (restartedFor.length === 0) continue;
         // Of those that changed once more since, the version that it brings is not known.
@@ -251,39 +264,48 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
       news.queued(workload, change, 'until other rollouts have ended');
       return done;
     }
+    const attempt = { before: workload, known, change, causes };
+    attempts.set(key, attempt);
     let rolled: Workload;
     try {
       rolled = await roll(workload, known, signal);
     } catch (error) {
-      const landed = isUncertain(error) ? await landedRoll(workload, known, signal) : undefined;
-      if (landed === undefined) return refuse(key, workload, change, error);
-      rolled = landed;
+      return refuse(key, workload, change, error);
     }
-    rollouts.begun(rolled, workload, causes);
+    if (!states(rolled, known)) return strip(key, workload, change);
+    begin(key, rolled, attempt);
+    settle(key, workload);
+    return done;
+  }
+
+  /** Takes note of a restart that was carried out, be it that its answer came, or that the workload shows it. */
+  function begin(key: string, rolled: Workload, { before, change, causes }: Attempt): void {
+    attempts.delete(key);
+    rollouts.begun(rolled, before, causes);
     // A watch may have been faster than the answer.
     rollouts.observe(key, workloads.get(key));
     repeats.add(key, change.revision);
-    settle(key, workload);
     news.restarted(rolled, { ...change, revision: `${change.revision} ${lastRestart(rolled)}` });
-    return done;
+  }
+
+  /** The API server took our patch and left our annotations out: somebody's admission does that, and nothing has been rolled. */
+  function strip(key: string, workload: Workload, change: Change): Outcome {
+    attempts.delete(key);
+    rollouts.withdraw(key);
+    repeats.add(key, change.revision);
+    news.reverted(workload, change);
+    return requeue(Math.max(refusedPause, repeats.pause(key, change.revision)));
   }
 
   /** @throws unknown what is not a refusal */
   function refuse(key: string, workload: Workload, change: Change, error: unknown): Outcome {
-    // Lost against a faster write, it is planned anew and keeps its turn.
+    // Lost against a faster write, it is planned anew and keeps its turn; it may have been a patch of ours, whose answer was lost.
     if (isConflict(error)) throw error;
+    if (!isUncertain(error)) attempts.delete(key);
     rollouts.withdraw(key);
     if (!isRefusal(error)) throw error;
     if (error.status !== 404) news.refused(workload, change, error.message);
     return requeue(refusedPause);
-  }
-
-  /** The workload, when a patch whose answer was lost was carried out all the same. */
-  async function landedRoll(workload: Workload, known: Revisions, signal: AbortSignal): Promise<Workload | undefined> {
-    const found = await read(workload, signal).catch(() => undefined);
-    if (found?.uid !== workload.uid) return undefined;
-    const stated = rolledRevisions(found);
-    return Object.entries(known).every(([name, revision]) => revisionOf(stated, name) === revision) ? found : undefined;
   }
 
   /** What keeps a workload from being rolled now, though it has to be. */
@@ -405,9 +427,10 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
   function roll(workload: Workload, known: Revisions, signal: AbortSignal): Promise<Workload> {
     const now = kube.serverTime();
     if (workload.kind === 'Rollout') {
-      const notes = { [annotations.knownRevisions]: record(known) };
       // Pods of the present second may be older than the restart.
-      return patch(workload, { metadata: { annotations: notes }, spec: { restartAt: timestamp(now + 999) } }, signal);
+      const restartAt = timestamp(now + 999);
+      const notes = { [annotations.restartedRevisions]: restartRecord(known, restartAt) };
+      return patch(workload, { metadata: { annotations: notes }, spec: { restartAt } }, signal);
     }
     const notes = { [annotations.lastRestarted]: timestamp(now), [annotations.knownRevisions]: record(known) };
     return patch(workload, { metadata: {}, spec: { template: { metadata: { annotations: notes } } } }, signal);
@@ -428,10 +451,10 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
   }
 }
 
-/** What a workload was restarted for: the entry stands in the pod template, and of a Rollout in the metadata. */
-function rolledRevisions(workload: Workload): Revisions {
-  const { adopted, rolled } = statedRevisions(workload);
-  return workload.kind === 'Rollout' ? adopted : rolled;
+/** True when a workload was restarted for these revisions. */
+function states(workload: Workload, known: Revisions): boolean {
+  const { rolled } = statedRevisions(workload);
+  return Object.entries(known).every(([name, revision]) => revisionOf(rolled, name) === revision);
 }
 
 /** When the operator last restarted a workload, in milliseconds; 0 for never. */

@@ -1,4 +1,4 @@
-import { type ConsumedRevision, parseRevisions, revisionOf, type Revisions } from './revisions.ts';
+import { type ConsumedRevision, revisionOf, type Revisions } from './revisions.ts';
 
 /** A Secret that a workload consumes. */
 export interface ConsumedSecret {
@@ -140,9 +140,4 @@ function withoutRolled(record: Revisions, rolled: Revisions): Revisions {
 function sameRecord(a: Revisions, b: Revisions): boolean {
   const keys = Object.keys(a);
   return keys.length === Object.keys(b).length && keys.every((key) => a[key] === b[key]);
-}
-
-/** Reads the entries of a workload from its annotation and its template's. */
-export function parseKnownRevisions(metadata: string | undefined, template: string | undefined): KnownRevisions {
-  return { adopted: parseRevisions(metadata), rolled: parseRevisions(template) };
 }

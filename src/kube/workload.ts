@@ -233,6 +233,7 @@ export function reduceWorkload(kind: WorkloadKind): (object: WireObject) => Work
 const workloadAnnotations = [
   annotations.autoRestart,
   annotations.knownRevisions,
+  annotations.restartedRevisions,
   annotations.restart,
   annotations.minRestartInterval,
   annotations.resume,

@@ -25,12 +25,13 @@ const optedIn = 'operator.1password.io/auto-restart';
 interface Given {
   readonly status?: ConsumerStatus;
   readonly deleting?: boolean;
+  readonly reportOnly?: boolean;
   /** The CRD has `status.consumers`. */
   readonly current?: boolean;
 }
 
 /** The resource `db`, its Secret, and the API server that has its status. */
-async function setUp({ status, deleting = false, current = true }: Given = {}) {
+async function setUp({ status, deleting = false, current = true, reportOnly = false }: Given = {}) {
   const api = await startApiServer();
   const clock = createFakeClock();
   const kube = createKubeClient(clientOptions(api, clock));
@@ -68,6 +69,7 @@ async function setUp({ status, deleting = false, current = true }: Given = {}) {
     restarts: { isWaiting: (key, secret) => waiting.has(`${key} ${secret}`) },
     statuses: createItemStatuses({ items, kube, onOutdated: () => {}, onTransition: () => {} }),
     clock,
+    reportOnly,
   });
   const deletion = deleting ? { deletionTimestamp: '2026-01-01T00:00:00Z' } : {};
   const resource = { metadata: { ...meta('db'), ...deletion }, status: status && { consumers: status } };
@@ -134,6 +136,21 @@ describe('the consumers of a Secret are counted', () => {
       consume(['c'], { annotations: { [optedIn]: 'false' } });
     });
     expect(counts).toEqual({ current: 1, waiting: 0 });
+  });
+
+  it('without those whose pods stay as they are: they may have old values and wait for nobody', async () => {
+    const counts = await counted(({ consume }) => {
+      consume(['a']);
+      consume(['b'], { annotations: { 'keyturn.dev/restart': 'skip' } });
+    });
+    expect(counts).toEqual({ current: 1, waiting: 0 });
+  });
+
+  it('not at all while nobody is restarted', async () => {
+    const { consume, settle, writes } = await setUp({ reportOnly: true });
+    consume(['a']);
+    await settle();
+    expect(writes).toEqual([]);
   });
 });
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { createEntries } from '../../../src/controllers/entries.ts';
+import { createEntries, restartRecord, statedRevisions } from '../../../src/controllers/entries.ts';
 import type { Revisions } from '../../../src/domain/revisions.ts';
+import type { WireObject } from '../../../src/kube/resource.ts';
 import { createStore } from '../../../src/kube/store.ts';
 import { reduceWorkload, type Workload, workloadKey } from '../../../src/kube/workload.ts';
 
@@ -92,6 +93,42 @@ describe('what a workload is known to have', () => {
     seen({ adopted: '{"db":5}' });
     remember(workload({}), {});
     expect(seen({}).adopted).toEqual({});
+  });
+});
+
+describe('an annotation that somebody puts back', () => {
+  it.each([
+    ['an older one', { db: 9 }],
+    ['one of a Secret that is consumed no more', {}],
+  ])('after we replaced it is not heeded: %s', (_, adopted) => {
+    const { seen, remember } = setUp();
+    const first = workload({ adopted: '{"db":5}' });
+    seen({ adopted: '{"db":5}' });
+    const text = Object.keys(adopted).length === 0 ? {} : { adopted: JSON.stringify(adopted) };
+    seen(text);
+    remember(first, adopted);
+    expect([seen({ adopted: '{"db":5}' }).adopted, seen({ adopted: '{"db":5}' }).adopted]).toEqual([adopted, adopted]);
+  });
+});
+
+describe('what an Argo Rollout states', () => {
+  const restart = Date.UTC(2026, 0, 1);
+  const rollout = (record: string, restartAt: number | undefined): Workload => {
+    const notes = { [annotation]: '{"db":5}', 'keyturn.dev/restarted-revisions': record };
+    const spec = restartAt === undefined ? {} : { restartAt: new Date(restartAt).toISOString() };
+    const metadata = { namespace: 'ns', name: 'x', uid: 'u', resourceVersion: '1', annotations: notes };
+    return reduceWorkload('Rollout')({ metadata, spec } as WireObject);
+  };
+  const record = restartRecord({ db: 9 }, new Date(restart).toISOString());
+
+  it.each<[string, string, number | undefined, Revisions]>([
+    ['counts with its restart', record, restart, { db: 9 }],
+    ['counts with a later one', record, restart + 60_000, { db: 9 }],
+    ['is nothing with an earlier one', record, restart - 1_000, {}],
+    ['is nothing without one', record, undefined, {}],
+    ['is nothing when it cannot be read', 'nonsense', restart, {}],
+  ])('of what it was restarted for %s', (_, text, restartAt, rolled) => {
+    expect(statedRevisions(rollout(text, restartAt))).toEqual({ adopted: { db: 5 }, rolled });
   });
 });
 

@@ -548,6 +548,26 @@ describe('a rollout that was found under way', () => {
   });
 });
 
+describe('a rollout that somebody takes back', () => {
+  const rolledFor = (revision: number) => ({ templateAnnotations: { 'keyturn.dev/known-revisions': `{"db":${revision}}` } });
+
+  it('ends, and proves nothing of the version: what is held stays held', () => {
+    const { rollouts, observe, failMany, isHeld, ends, places } = setUp();
+    failMany(3, version(1));
+    rollouts.begun(workload('x', rolling, rolledFor(9)), workload('x'), [version(1)]);
+    observe(workload('x', well, rolledFor(5)));
+    expect([isHeld(version(1)), ends.includes('x completed'), places()]).toEqual([true, false, 0]);
+  });
+
+  it('does so when it is that of a Rollout, whose restart is gone', () => {
+    const { rollouts, observe, failMany, isHeld } = setUp();
+    failMany(3, version(1));
+    rollouts.begun(workload('x', rolling, { kind: 'Rollout', restartAt: 5_000 }), workload('x', well, { kind: 'Rollout' }), [version(1)]);
+    observe(workload('x', well, { kind: 'Rollout' }));
+    expect(isHeld(version(1))).toBe(true);
+  });
+});
+
 describe('the restart of a Rollout', () => {
   it('keeps its place while pods go and come back', () => {
     const { roll, observe, clock, places } = setUp();

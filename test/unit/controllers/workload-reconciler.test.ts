@@ -15,6 +15,7 @@ import { clientOptions, type Exchange, startApiServer } from '../kube/api-server
 
 const signal = new AbortController().signal;
 const knownRevisions = 'keyturn.dev/known-revisions';
+const restartedRevisions = 'keyturn.dev/restarted-revisions';
 const lastRestarted = 'operator.1password.io/last-restarted';
 const second = 1_000;
 const minute = 60_000;
@@ -83,7 +84,12 @@ function deployment(given: Given) {
     uid: 'shop',
     resourceVersion,
     generation,
-    annotations: { ...entry(adopted), ...annotations },
+    annotations: {
+      ...entry(adopted),
+      ...(kind === 'Rollout' &&
+        rolled !== undefined && { [restartedRevisions]: JSON.stringify({ db: rolled, '*': now - (restartedBefore ?? 0) }) }),
+      ...annotations,
+    },
     ...(deleting && { deletionTimestamp: '2026-01-01T00:00:00Z' }),
   };
   const secretKeyRef = { name: 'db', key: 'password' };
@@ -207,11 +213,34 @@ async function setUp(given: Given) {
       const requests: Exchange[] = [];
       for (const body of answers) {
         const exchange = await api.next();
-        exchange.answer(200, body, { date: '' });
+        exchange.answer(200, exchange.method === 'PATCH' ? carriedOut(exchange, body) : body, { date: '' });
         requests.push(exchange);
       }
       return { outcome: await outcome, requests };
     },
+  };
+}
+
+interface Annotated {
+  readonly metadata?: { readonly annotations?: object };
+}
+
+/** An object after a patch: as the answer says, and with what the patch writes. */
+function carriedOut({ body }: Exchange, answer: object): object {
+  const { metadata, spec } = JSON.parse(body) as Annotated & {
+    readonly spec?: { readonly restartAt?: string; readonly template?: Annotated };
+  };
+  const { metadata: before, spec: specBefore = {} } = answer as Annotated & { readonly spec?: { readonly template?: Annotated } };
+  const annotated = (one: Annotated | undefined, other: Annotated | undefined) => ({
+    ...one,
+    metadata: { ...one?.metadata, annotations: { ...one?.metadata?.annotations, ...other?.metadata?.annotations } },
+  });
+  const template = annotated(specBefore.template, spec?.template);
+  const restartAt = spec?.restartAt;
+  return {
+    ...answer,
+    ...annotated({ metadata: { ...before } }, { metadata: { ...metadata } }),
+    spec: { ...specBefore, template, ...(restartAt && { restartAt }) },
   };
 }
 
@@ -406,7 +435,7 @@ describe('a workload that has to be rolled', () => {
     const { run, restarted, clock } = await dueRoll({ kind: 'Rollout' });
     clock.advance(1);
     const { requests } = await run(written);
-    const annotations = { [knownRevisions]: JSON.stringify({ db: now }) };
+    const annotations = { [restartedRevisions]: JSON.stringify({ db: now, '*': now + 3 * second }) };
     expect(requests.map((request) => [request.path, bodyOf(request)])).toEqual([
       [
         '/apis/argoproj.io/v1alpha1/namespaces/ns/rollouts/shop',
@@ -460,9 +489,9 @@ describe('a workload that has to be rolled', () => {
   it('is not under way any more when a watch told of its completion before the patch was answered', async () => {
     const { key, reconcile, api, put, rollouts, restarted } = await dueRoll({ budget: { inAll: 1, perNamespace: 1 } });
     const outcome = reconcile(key, signal);
-    const { answer } = await api.next();
+    const request = await api.next();
     put({ adopted: 1, rolled: now, generation: 3, resourceVersion: '9' });
-    answer(200, written, { date: '' });
+    request.answer(200, carriedOut(request, written), { date: '' });
     await outcome;
     expect([restarted, rollouts.isUnderway(key), rollouts.size]).toEqual([['db'], false, 0]);
   });
@@ -734,20 +763,41 @@ describe('a roll that the API server refuses', () => {
     const { key, reconcile, api, told, rollouts } = await dueRoll();
     const failed = reconcile(key, signal).catch((error: unknown) => error);
     (await api.next()).answer(503, {});
-    (await api.next()).answer(200, deployment({ adopted: 1 }));
     expect([await failed, told, rollouts.size]).toMatchObject([{ status: 503 }, [], 0]);
   });
 
-  it('in its answer, and has done, is begun like any other', async () => {
-    const { key, reconcile, api, rollouts, restarted } = await dueRoll();
-    const outcome = reconcile(key, signal);
-    const { body, answer } = await api.next();
-    const { spec } = JSON.parse(body) as { spec: { template: { metadata: { annotations: Record<string, string> } } } };
-    answer(503, {});
-    const landed = { ...written, metadata: { ...written.metadata, resourceVersion: '8' } };
-    const template = { ...landed.spec.template, metadata: spec.template.metadata };
-    (await api.next()).answer(200, { ...landed, spec: { ...landed.spec, template } });
-    expect([await outcome, restarted, rollouts.isUnderway(key)]).toEqual([done, ['db'], true]);
+  it('in its answer, and has done, is begun like any other when the workload shows it', async () => {
+    const { key, reconcile, api, rollouts, restarted, workloads, waiting } = await dueRoll();
+    const outcome = reconcile(key, signal).catch((error: unknown) => error);
+    const request = await api.next();
+    request.answer(503, {});
+    const before = [(await outcome) instanceof Error, restarted.length];
+    workloads.put(reduceWorkload('Deployment')(carriedOut(request, written) as WireObject));
+    await reconcile(key, signal);
+    expect([before, restarted, rollouts.isUnderway(key), waiting().count]).toEqual([[true, 0], ['db'], true, 0]);
+  });
+
+  it('in its answer, and has not done, is sent once more', async () => {
+    const { key, reconcile, api, run, restarted } = await dueRoll();
+    const outcome = reconcile(key, signal).catch((error: unknown) => error);
+    (await api.next()).answer(503, {});
+    await outcome;
+    await run(written);
+    expect(restarted).toEqual(['db']);
+  });
+
+  it('without a word, for admission takes our annotations out, is told of and tried at growing intervals', async () => {
+    const { key, reconcile, api, clock, told, restarted, rollouts, waiting } = await dueRoll();
+    const stripped = async (): Promise<Outcome> => {
+      const outcome = reconcile(key, signal);
+      (await api.next()).answer(200, deployment({ adopted: 1, resourceVersion: '8' }), { date: '' });
+      return outcome;
+    };
+    const outcomes = [await stripped()];
+    clock.advance(minute / 2);
+    outcomes.push(await stripped());
+    expect(outcomes).toEqual([requeue(minute / 2), requeue(minute)]);
+    expect([told, restarted, rollouts.size, waiting().count]).toEqual([['reverted', 'reverted'], [], 0, 1]);
   });
 
   it('because the workload changed is planned anew, and keeps its place', async () => {
@@ -768,18 +818,23 @@ describe('a roll that the API server refuses', () => {
 /** Rolled so often, and each time put back at once. */
 async function putBack(times: number) {
   const setting = await dueRoll();
-  for (let count = 0; count < times; count += 1) {
-    await setting.run(deployment({ adopted: 1, resourceVersion: String(8 + count) }));
-  }
-  return setting;
+  let version = 8;
+  const next = (): Given => ({ adopted: 1, resourceVersion: String(version++) });
+  /** Rolls it once more, and puts its template back. */
+  const rollAndPutBack = async (): Promise<void> => {
+    await setting.run(deployment(next()));
+    setting.put(next());
+  };
+  for (let count = 0; count < times; count += 1) await rollAndPutBack();
+  return { ...setting, rollAndPutBack };
 }
 
 describe('a workload whose template somebody puts back', () => {
   it('is rolled once more at once, then after a minute, then after two', async () => {
-    const { run, clock, restarted, told } = await putBack(2);
+    const { run, rollAndPutBack, clock, restarted, told } = await putBack(2);
     const first = (await run()).outcome;
     clock.advance(minute);
-    await run(deployment({ adopted: 1, resourceVersion: '10' }));
+    await rollAndPutBack();
     const third = (await run()).outcome;
     expect([first, third, restarted.length, told]).toEqual([requeue(minute), requeue(2 * minute), 3, ['reverted', 'reverted']]);
   });
@@ -984,7 +1039,7 @@ describe('rollouts that a process before began', () => {
     ['of a StatefulSet', { ...underway, kind: 'StatefulSet' }],
     [
       'of a Rollout, whose entry stands beside its restart',
-      { kind: 'Rollout', adopted: rotation, complete: false, restartedBefore: minute },
+      { kind: 'Rollout', rolled: rotation, complete: false, restartedBefore: minute },
     ],
     ['that is almost 15 minutes old', { ...underway, restartedBefore: 15 * minute }],
     ['of a revision that is not the latest any more', { ...underway, rolled: 1 }],

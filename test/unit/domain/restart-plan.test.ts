@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { ConsumedKeys } from '../../../src/domain/consumed-keys.ts';
-import { planAdoption, type KnownRevisions, parseKnownRevisions, planRestart, type RestartPlan } from '../../../src/domain/restart-plan.ts';
+import { planAdoption, type KnownRevisions, planRestart, type RestartPlan } from '../../../src/domain/restart-plan.ts';
 import { consumedRevision } from '../../../src/domain/revisions.ts';
 
 const rotation = Date.UTC(2026, 0, 1);
@@ -226,9 +226,4 @@ describe('before the data of a Secret change', () => {
   ])('%s', (_, revision, known, birth, expected) => {
     expect(planAdoption('db', { revision }, { ...nothing, ...known }, birth)).toEqual(expected);
   });
-});
-
-it('what a workload knows is read from its annotation and from that of its template', () => {
-  expect(parseKnownRevisions('{"a":1}', '{"a":2}')).toEqual({ adopted: { a: 1 }, rolled: { a: 2 } });
-  expect(parseKnownRevisions(undefined, 'nonsense')).toEqual(nothing);
 });
