@@ -152,7 +152,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     source,
     adoptConsumers: workloadReconciler.adoptConsumers,
     latestKnown: workloadReconciler.latestKnown,
-    holderOf: createHolders({ items: cache.items, workloads: cache.workloads, statuses }),
+    holderOf: createHolders({ items: cache.items, owners, statuses }),
     patience: fullListingInterval,
   });
   const reconcileItem = createItemReconciler({

@@ -191,8 +191,7 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
       // A template that was paused from the start comes to be when it is resumed.
       return { action: 'wait', outcome: workload.paused ? done : retry(historyDelay) };
     }
-    const decided = planRestart(consumed, known, { birth });
-    return decided.action === 'read-birth' ? { action: 'none' } : decided;
+    return planRestart(consumed, known, { birth });
   }
 
   /** Milliseconds to wait for further changes after one of `revision`. */

@@ -55,6 +55,12 @@ const longestWrite = 60_000;
  * What a workload needs for the Secrets it consumes.
  * @param age of its pod template
  */
+export function planRestart(
+  secrets: readonly ConsumedSecret[],
+  known: KnownRevisions,
+  age: { readonly birth: number },
+): Exclude<RestartPlan, { action: 'read-birth' }>;
+export function planRestart(secrets: readonly ConsumedSecret[], known: KnownRevisions, age: TemplateAge): RestartPlan;
 export function planRestart(secrets: readonly ConsumedSecret[], { adopted, rolled }: KnownRevisions, age: TemplateAge): RestartPlan {
   const known: Record<string, number> = {};
   /** What the metadata may say: what holds whatever template comes. What the birth of this one tells does not. */

@@ -111,16 +111,16 @@ describe('an annotation that somebody puts back', () => {
   });
 });
 
-describe('what an Argo Rollout states', () => {
-  const restart = Date.UTC(2026, 0, 1);
-  const rollout = (record: string, restartAt: number | undefined): Workload => {
-    const notes = { [annotation]: '{"db":5}', 'keyturn.dev/restarted-revisions': record };
-    const spec = restartAt === undefined ? {} : { restartAt: new Date(restartAt).toISOString() };
-    const metadata = { namespace: 'ns', name: 'x', uid: 'u', resourceVersion: '1', annotations: notes };
-    return reduceWorkload('Rollout')({ metadata, spec } as WireObject);
-  };
-  const record = restartRecord({ db: 9 }, new Date(restart).toISOString());
+const restart = Date.UTC(2026, 0, 1);
+const rollout = (record: string, restartAt: number | undefined): Workload => {
+  const stated = { [annotation]: '{"db":5}', 'keyturn.dev/restarted-revisions': record };
+  const spec = restartAt === undefined ? {} : { restartAt: new Date(restartAt).toISOString() };
+  const metadata = { namespace: 'ns', name: 'x', uid: 'u', resourceVersion: '1', annotations: stated };
+  return reduceWorkload('Rollout')({ metadata, spec } as WireObject);
+};
+const record = restartRecord({ db: 9 }, new Date(restart).toISOString());
 
+describe('what an Argo Rollout states', () => {
   it.each<[string, string, number | undefined, Revisions]>([
     ['counts with its restart', record, restart, { db: 9 }],
     ['counts with a later one', record, restart + 60_000, { db: 9 }],

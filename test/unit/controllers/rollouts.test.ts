@@ -548,9 +548,9 @@ describe('a rollout that was found under way', () => {
   });
 });
 
-describe('a rollout that somebody takes back', () => {
-  const rolledFor = (revision: number) => ({ templateAnnotations: { 'keyturn.dev/known-revisions': `{"db":${revision}}` } });
+const rolledFor = (revision: number) => ({ templateAnnotations: { 'keyturn.dev/known-revisions': `{"db":${revision}}` } });
 
+describe('a rollout that somebody takes back', () => {
   it('ends, and proves nothing of the version: what is held stays held', () => {
     const { rollouts, observe, failMany, isHeld, ends, places } = setUp();
     failMany(3, version(1));
