@@ -5,8 +5,10 @@ import { mergePatch, type ObjectChange, type ObjectStore, type SimulatedObject }
 /** What an API server does for the operator: lists, watches, reads and guarded writes. */
 export interface SimulatedApiServer {
   serve(exchange: Exchange): void;
-  /** Refuses the next write of an object, as if somebody had been faster. */
+  /** Refuses the next write of an object that is there, as if somebody had been faster. */
   conflictOnce(): void;
+  /** How often that was done. */
+  readonly conflicts: number;
   /** Does the next write of an object, and breaks the connection before it answers. */
   loseAnswerOnce(): void;
   /** Ends all watches, and lets none begin for `away` milliseconds; `expired` has them begin with a list. */
@@ -43,6 +45,7 @@ export function createSimulatedApiServer({
   const writes: string[] = [];
   let eventCount = 0;
   let conflict = false;
+  let conflicts = 0;
   let loss = false;
   let expiredBefore = 0;
   let awayUntil = 0;
@@ -119,6 +122,7 @@ export function createSimulatedApiServer({
   function write(exchange: Exchange, target: Target): void {
     if (conflict && exchange.method !== 'POST') {
       conflict = false;
+      conflicts += 1;
       refuse(exchange, 409, 'Conflict');
       return;
     }
@@ -167,6 +171,9 @@ export function createSimulatedApiServer({
       return watches.values().reduce((count, { exchange }) => count + (exchange.ended ? 0 : 1), 0);
     },
     writes,
+    get conflicts() {
+      return conflicts;
+    },
     get eventCount() {
       return eventCount;
     },

@@ -24,6 +24,8 @@ export interface SimulatedCluster {
   /** The operator runs, and nothing is on its way to it that it does not have. */
   readonly isLevel: boolean;
   readonly isRunning: boolean;
+  /** How often the operator was killed. */
+  readonly kills: number;
   /** Starts the operator with an empty memory, unless it runs. */
   start(): void;
   /** Kills the operator before the call that follows `calls` others; it is started again after `down` milliseconds. */
@@ -70,6 +72,7 @@ export function createSimulatedCluster({ random, environment = {}, flags = [] }:
   const failures: unknown[] = [];
   const ending: Promise<void>[] = [];
   let processes = 0;
+  let kills = 0;
   let running: Process | undefined;
   let sentence: { callsLeft: number; readonly down: number } | undefined;
   let skewed = 0;
@@ -90,6 +93,7 @@ export function createSimulatedCluster({ random, environment = {}, flags = [] }:
 
   function kill(process: Process): void {
     process.dead = true;
+    kills += 1;
     running = undefined;
     sentence = undefined;
     level = false;
@@ -147,6 +151,9 @@ export function createSimulatedCluster({ random, environment = {}, flags = [] }:
     },
     get isRunning() {
       return running !== undefined;
+    },
+    get kills() {
+      return kills;
     },
     start,
     killAfter: (callsLeft, down) => void (sentence = running && { callsLeft, down }),

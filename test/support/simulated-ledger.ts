@@ -16,6 +16,8 @@ export interface Ledger {
   level(): void;
   /** What is wrong when everything has come to rest, in sentences. */
   complaints(): readonly string[];
+  /** How often workloads were rolled, all together. */
+  rolls(): number;
 }
 
 /** What happened to a workload. */
@@ -24,11 +26,13 @@ interface Account {
   readonly created: number;
   /** Times at which its owner made or changed its pod template, with whether a change came near. */
   readonly births: { readonly at: number; near: boolean }[];
-  /** Writes that changed what it consumed and called for a restart. */
-  changes: number;
-  /** Times at which it may have been rolled though nothing that it consumes changed. */
+  /** When writes changed what it consumed, and it has not been rolled since. */
+  open: readonly number[];
+  /** How often it may be rolled though nothing that it consumes changed. */
   extras: number;
   rolls: number;
+  /** How often it was. */
+  unasked: number;
   readonly optIns: Map<string, OptIn>;
 }
 
@@ -50,6 +54,8 @@ type Data = Readonly<Record<string, string>>;
 
 /** A template that came to be so long before a change may have been started on the old value, and so long after it too; in milliseconds. */
 const window = { before: 121_000, after: 7_000 };
+/** Of the operator, in milliseconds. */
+const debounce = 2_000;
 
 export function createLedger(cluster: SimulatedCluster, secretNames: readonly string[], autoRestart: boolean): Ledger {
   const { store } = cluster;
@@ -98,7 +104,7 @@ export function createLedger(cluster: SimulatedCluster, secretNames: readonly st
     const isChanged = needs.some(({ key }) => (key === undefined ? changed.length > 0 : changed.includes(key)));
     const { opted = false, flipped = 0 } = account.optIns.get(secret) ?? {};
     if (isUnseen) account.extras += 1;
-    if (isChanged && (opted || flipped > leveled)) account.changes += 1;
+    if (isChanged && (opted || flipped > leveled)) account.open = [...account.open, cluster.now()];
     if (!isChanged && !isUnseen) return;
     for (const birth of account.births) if (cluster.now() - birth.at <= window.before) birth.near = true;
   }
@@ -106,13 +112,16 @@ export function createLedger(cluster: SimulatedCluster, secretNames: readonly st
   function deploymentChanged({ before, after, manager, version }: ObjectChange): void {
     if (after === undefined) return;
     const { uid, name } = after.metadata;
-    const opened: Account = { name, created: version, births: [], changes: 0, extras: 0, rolls: 0, optIns: new Map() };
+    const opened: Account = { name, created: version, births: [], open: [], extras: 0, rolls: 0, unasked: 0, optIns: new Map() };
     const account = accounts.get(uid) ?? opened;
     accounts.set(uid, account);
     const template = templateOf(after);
     if (before !== undefined && isDeepStrictEqual(templateOf(before), template)) return;
     if (manager === fieldManager) {
       account.rolls += 1;
+      if (account.open.length === 0) account.unasked += 1;
+      // One roll answers all changes that have been there for the debounce: later ones may call for another.
+      account.open = account.open.filter((at) => at > cluster.now() - debounce);
       if ((after as Deployment).spec.paused) broken.push(`${name} was rolled while it was paused`);
       return;
     }
@@ -193,13 +202,14 @@ export function createLedger(cluster: SimulatedCluster, secretNames: readonly st
         const pods = [...cluster.deployments.pods].filter(({ owner }) => owner === deployment.metadata.uid);
         return pods.flatMap((pod) => staleKeys(account, pod).map((path) => `a pod of ${account.name} runs with an old value of ${path}`));
       });
-      const doubled = accounts.values().flatMap(({ name, rolls, changes: called, extras, births }) => {
+      const doubled = accounts.values().flatMap(({ name, unasked, extras, births }) => {
         const near = births.filter((birth) => birth.near).length;
-        if (rolls <= called + extras + near) return [];
-        return [`${name} was rolled ${rolls} times, for ${called} changes, ${extras} undone or unseen, and ${near} births near a change`];
+        if (unasked <= extras + near) return [];
+        return [`${name} was rolled ${unasked} times without a change, for ${extras} undone or unseen, and ${near} births near a change`];
       });
       return [...new Set([...broken, ...lost, ...doubled])];
     },
+    rolls: () => accounts.values().reduce((sum, { rolls }) => sum + rolls, 0),
   };
 }
 
