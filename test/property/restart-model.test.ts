@@ -357,8 +357,8 @@ function clockTime(cluster: SimulatedCluster): string {
 }
 
 /** The multiplicative generator of Lehmer: the same numbers for the same seed, which must not be 0. */
-function createRandom(seed: number): Random {
-  let state = seed;
+function createRandom(start: number): Random {
+  let state = start;
   return () => {
     state = (state * 48_271) % 2_147_483_647;
     return state / 2_147_483_647;
