@@ -6,6 +6,8 @@ import { parseDuration } from './runtime/duration.ts';
 export interface Config {
   readonly connectHost: string;
   readonly connectToken: string;
+  /** The file that has the token instead; it may change. */
+  readonly connectTokenFile: string | undefined;
   /** Certificates in PEM to trust when Connect is asked, instead of the usual ones. */
   readonly connectCa: string | undefined;
   /** Empty: all namespaces. */
@@ -173,6 +175,7 @@ export function readConfig(
   const config: Config = {
     connectHost: host ?? '',
     connectToken: token ?? '',
+    connectTokenFile: undefined,
     connectCa: certificates(variable('SSL_CERT_FILE'), problems),
     watchNamespaces: [...new Set(watchNamespaces)],
     pollingInterval: pollingInterval(variable('POLLING_INTERVAL'), warnings),

@@ -2,6 +2,7 @@ import { group, plural } from './api/names.ts';
 import type { Config } from './config.ts';
 import { createConnectClient } from './connect/client.ts';
 import type { Outage } from './connect/gate.ts';
+import { createConnectToken } from './connect/token.ts';
 import { createVaultIndex } from './connect/vault-index.ts';
 import { createAnnouncer } from './controllers/announcer.ts';
 import { createConsumers } from './controllers/consumers.ts';
@@ -79,9 +80,15 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   const userAgent = `keyturn/${version}`;
   const metrics = createMetrics(version);
   const kube = createKubeClient({ load: credentials, clock, userAgent, onRequest: metrics.kubeRequest });
+  const token = createConnectToken({
+    token: config.connectToken,
+    file: config.connectTokenFile,
+    onLoaded: (id, event) => log.info({ token: id }, `access token for Connect ${event}`),
+    onUnreadable: (problem) => log.warn(`the file of OP_CONNECT_TOKEN_FILE has no access token: ${problem}; the last one stays in use`),
+  });
   const connect = createConnectClient({
     host: config.connectHost,
-    token: config.connectToken,
+    token,
     ca: config.connectCa,
     userAgent,
     clock,

@@ -2,6 +2,7 @@ import { annotations, kind, legacyFinalizer, managedLabel, plural, group, versio
 import { Failure } from './api/reasons.ts';
 import type { Config } from './config.ts';
 import { createConnectClient } from './connect/client.ts';
+import { createConnectToken } from './connect/token.ts';
 import { createVaultIndex } from './connect/vault-index.ts';
 import { type Consumers, createConsumers } from './controllers/consumers.ts';
 import { claimOf as claimOfDeployment, deploymentMessage } from './controllers/deployment-reconciler.ts';
@@ -54,7 +55,8 @@ export async function runPlan({ config, credentials, clock = systemClock }: Plan
   Buffer.poolSize = 0;
   const userAgent = `keyturn/${version}`;
   const kube = createKubeClient({ load: credentials, clock, userAgent });
-  const { connectHost: host, connectToken: token, connectCa: ca } = config;
+  const { connectHost: host, connectCa: ca } = config;
+  const token = createConnectToken({ token: config.connectToken, file: config.connectTokenFile });
   const connect = createConnectClient({ host, token, ca, userAgent, clock });
   try {
     const { signal } = new AbortController();

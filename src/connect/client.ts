@@ -11,6 +11,7 @@ import { createSemaphore } from '../runtime/semaphore.ts';
 import { askedDelay, transportCode } from '../runtime/transport.ts';
 import { createGate, type Gate, type Outage, type Verdict } from './gate.ts';
 import { connectIdPattern, itemSchema, itemSummaryListSchema, vaultListSchema, type WireItem } from './schema.ts';
+import type { AccessToken, ConnectToken } from './token.ts';
 
 /**
  * A Connect server, as far as the operator asks it. Every method throws `Failure` with a reason of its own: `ConnectUnauthorized`,
@@ -29,13 +30,18 @@ export interface ConnectClient {
   vaultOutage(vaultId: string): Outage | undefined;
   /** Milliseconds until Connect is asked again during an outage of the whole; 0 when there is none. */
   readonly probeIn: number;
+  /**
+   * Looks whether there is another token by now. If so, what the last one was refused is asked again at once: whatever is shut for it, of
+   * Connect or of a vault, lets a probe through. True when there is another one.
+   */
+  reloadToken(): boolean;
   close(): Promise<void>;
 }
 
 export interface ConnectClientOptions {
   /** For instance `http://onepassword-connect:8080`. */
   readonly host: string;
-  readonly token: string;
+  readonly token: ConnectToken;
   readonly userAgent: string;
   readonly clock: Clock;
   /** Requests under way at a time; the others wait. */
@@ -110,7 +116,30 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
     }
   }
 
+  /** A token that is refused may have been replaced a moment ago: with another one it is asked once more. */
   async function ask(route: ConnectRoute, path: string, limit: number, signal: AbortSignal): Promise<Uint8Array> {
+    const used = token.current ?? (token.reload() ? token.current : undefined);
+    if (used === undefined) throw noToken(route);
+    try {
+      return await askWith(used, route, path, limit, signal);
+    } catch (error) {
+      if (!(error instanceof Failure) || error.reason !== 'ConnectUnauthorized') throw error;
+      reloadToken();
+      const other = token.current;
+      if (other === undefined || other.equals(used)) throw error;
+      return await askWith(other, route, path, limit, signal);
+    }
+  }
+
+  function reloadToken(): boolean {
+    if (!token.reload()) return false;
+    for (const shut of [gate, ...vaultGates.values()]) {
+      if (shut.outage?.failure.reason === 'ConnectUnauthorized' || shut.outage?.failure.reason === 'ConnectForbidden') shut.hurry();
+    }
+    return true;
+  }
+
+  async function askWith(used: AccessToken, route: ConnectRoute, path: string, limit: number, signal: AbortSignal): Promise<Uint8Array> {
     const start = clock.monotonic();
     let status = 0;
     try {
@@ -119,7 +148,7 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
           origin: base.origin,
           path: `${base.pathname}${path}`,
           method: 'GET',
-          headers: { authorization: `Bearer ${token}`, accept: 'application/json', 'user-agent': userAgent },
+          headers: { authorization: `Bearer ${used.expose()}`, accept: 'application/json', 'user-agent': userAgent },
           signal: within,
         });
         status = response.statusCode;
@@ -183,6 +212,7 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
     get probeIn() {
       return gate.probeIn;
     },
+    reloadToken,
     close: () => agent.destroy(),
   };
 }
@@ -279,6 +309,15 @@ function transportFailure(route: ConnectRoute, code: string, unanswered: boolean
   return new ConnectFailure(verdict, route, 'ConnectUnavailable', `Connect could not be asked (${code}); ${cure}`);
 }
 
+function noToken(route: ConnectRoute): Failure {
+  return new ConnectFailure(
+    'shuts',
+    route,
+    'ConnectUnauthorized',
+    'there is no access token for Connect; see that the file of OP_CONNECT_TOKEN_FILE holds one',
+  );
+}
+
 function statusFailure(route: ConnectRoute, { statusCode, headers }: Dispatcher.ResponseData, now: number): Failure {
   switch (statusCode) {
     case 401:
@@ -286,7 +325,7 @@ function statusFailure(route: ConnectRoute, { statusCode, headers }: Dispatcher.
         'shuts',
         route,
         'ConnectUnauthorized',
-        'Connect refuses the token (401); check OP_CONNECT_TOKEN, and whether the token was revoked',
+        'Connect refuses the token (401); check OP_CONNECT_TOKEN or its file, and whether the token was revoked',
       );
     case 403:
       if (route === '/v1/vaults')
