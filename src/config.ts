@@ -10,6 +10,8 @@ export interface Config {
   readonly connectTokenFile: string | undefined;
   /** Certificates in PEM to trust when Connect is asked, instead of the usual ones. */
   readonly connectCa: string | undefined;
+  /** URL of the proxy that leads to the Connect server; it may hold a password. */
+  readonly connectProxy: string | undefined;
   /** Empty: all namespaces. */
   readonly watchNamespaces: readonly string[];
   /** Milliseconds between looks at Connect. */
@@ -177,6 +179,7 @@ export function readConfig(
     connectToken: token ?? '',
     connectTokenFile: undefined,
     connectCa: certificates(variable('SSL_CERT_FILE'), problems),
+    connectProxy: undefined,
     watchNamespaces: [...new Set(watchNamespaces)],
     pollingInterval: pollingInterval(variable('POLLING_INTERVAL'), warnings),
     autoRestart: autoRestart !== undefined && parsed(booleanSchema, autoRestart, 'AUTO_RESTART must be true or false', false),

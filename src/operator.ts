@@ -90,6 +90,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     host: config.connectHost,
     token,
     ca: config.connectCa,
+    proxy: config.connectProxy,
     userAgent,
     clock,
     onRequest: metrics.connectRequest,

@@ -55,9 +55,9 @@ export async function runPlan({ config, credentials, clock = systemClock }: Plan
   Buffer.poolSize = 0;
   const userAgent = `keyturn/${version}`;
   const kube = createKubeClient({ load: credentials, clock, userAgent });
-  const { connectHost: host, connectCa: ca } = config;
+  const { connectHost: host, connectCa: ca, connectProxy: proxy } = config;
   const token = createConnectToken({ token: config.connectToken, file: config.connectTokenFile });
-  const connect = createConnectClient({ host, token, ca, userAgent, clock });
+  const connect = createConnectClient({ host, token, ca, proxy, userAgent, clock });
   try {
     const { signal } = new AbortController();
     const cache = createClusterCache();

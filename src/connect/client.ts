@@ -6,6 +6,7 @@ import type { Item, ItemFile, ItemSummary, Vault } from '../domain/item.ts';
 import { SecretValue } from '../domain/secret-value.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { createAgent } from '../runtime/http-agent.ts';
+import { createProxyAgent } from '../runtime/proxy-agent.ts';
 import { withDeadline } from '../runtime/deadline.ts';
 import { createSemaphore } from '../runtime/semaphore.ts';
 import { askedDelay, transportCode } from '../runtime/transport.ts';
@@ -52,6 +53,8 @@ export interface ConnectClientOptions {
   readonly onOutage?: (outage: Outage | undefined, vaultId: string | undefined) => void;
   /** Certificates to trust instead of the usual ones, in PEM. */
   readonly ca?: string | undefined;
+  /** URL of the proxy that leads to the server, with user and password when it asks for them. */
+  readonly proxy?: string | undefined;
 }
 
 export type ConnectRoute =
@@ -84,16 +87,17 @@ class ConnectFailure extends Failure {
 }
 
 export function createConnectClient(options: ConnectClientOptions): ConnectClient {
-  const { host, token, userAgent, clock, parallelRequests = 32, onRequest, onOutage, ca } = options;
+  const { host, token, userAgent, clock, parallelRequests = 32, onRequest, onOutage, ca, proxy } = options;
   const base = new URL(host.endsWith('/') ? host : `${host}/`);
-  const agent = createAgent({
-    connect: { timeout: timeouts.connect, rejectUnauthorized: true, ...(ca !== undefined && { ca }) },
+  const settings = {
+    connect: { timeout: timeouts.connect, rejectUnauthorized: true, allowH2: false, ...(ca !== undefined && { ca }) },
     connections: parallelRequests,
     allowH2: false,
     headersTimeout: timeouts.headers,
     bodyTimeout: timeouts.body,
     keepAliveTimeout: 30_000,
-  });
+  };
+  const agent = proxy === undefined ? createAgent(settings) : createProxyAgent({ ...settings, proxy });
   const bounded = createSemaphore(parallelRequests);
   const gate = createGate({ clock, judge: judgeForAll, onTurn: (outage) => onOutage?.(outage, undefined) });
   const vaultGates = new Map<string, Gate>();
@@ -158,7 +162,7 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
       });
     } catch (error) {
       if (error instanceof Failure || signal.aborted) throw error;
-      throw transportFailure(route, transportCode(error) ?? 'no answer', status === 0);
+      throw transportFailure(route, transportCode(error) ?? 'no answer', status === 0, proxy !== undefined);
     } finally {
       onRequest?.(route, status, clock.monotonic() - start);
     }
@@ -301,10 +305,12 @@ const staleConnectionCodes = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
 const timeoutCodes = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'DEADLINE_EXCEEDED']);
 
 /** One slow or broken answer may be a matter of one item; a connection that cannot be made is a matter of all. */
-function transportFailure(route: ConnectRoute, code: string, unanswered: boolean): ConnectFailure {
+function transportFailure(route: ConnectRoute, code: string, unanswered: boolean, proxied: boolean): ConnectFailure {
   const cure = /CERT|SIGNED|SIGNATURE/.test(code)
     ? "check Connect's certificate, and name the file of its CA in SSL_CERT_FILE"
-    : 'check OP_CONNECT_HOST, the network and its policies';
+    : proxied
+      ? 'check OP_CONNECT_HOST, and that the proxy of HTTPS_PROXY lets it through, or name the host in NO_PROXY'
+      : 'check OP_CONNECT_HOST, the network and its policies';
   const verdict = unanswered && !timeoutCodes.has(code) ? 'shuts' : 'suspect';
   return new ConnectFailure(verdict, route, 'ConnectUnavailable', `Connect could not be asked (${code}); ${cure}`);
 }
