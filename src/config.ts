@@ -29,6 +29,10 @@ export interface Config {
   readonly maxRestarts: { readonly inAll: number; readonly perNamespace: number };
   /** Say what would be done, and do nothing. */
   readonly plan: boolean;
+  /** The file that settings come from too; the vault policy in it may change. */
+  readonly configFile: string | undefined;
+  /** Which namespaces may read which vaults; undefined: every one whatever the token reaches. */
+  readonly vaultPolicy: readonly { readonly namespaces: readonly string[]; readonly vaults: readonly string[] }[] | undefined;
   readonly logLevel: 'debug' | 'info' | 'error';
   /** Things that were accepted but mean something else, or nothing, here. */
   readonly warnings: readonly string[];
@@ -204,6 +208,8 @@ export function readConfig(
       perNamespace: limit('max-restarts-per-namespace', '10'),
     },
     plan: flag('plan'),
+    configFile: undefined,
+    vaultPolicy: undefined,
     logLevel: parsed(
       logLevelSchema,
       flags.get('zap-log-level') ?? 'info',

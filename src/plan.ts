@@ -8,6 +8,7 @@ import { type Consumers, createConsumers } from './controllers/consumers.ts';
 import { claimOf as claimOfDeployment, deploymentMessage } from './controllers/deployment-reconciler.ts';
 import { claimOf as claimOfResource } from './controllers/item-reconciler.ts';
 import { createItemSource, type FetchedItem, type ItemSource } from './controllers/item-source.ts';
+import { createVaultAccess } from './controllers/vault-access.ts';
 import { statedRevisions } from './controllers/entries.ts';
 import type { ConsumedKeys } from './domain/consumed-keys.ts';
 import { objectKey } from './domain/object.ts';
@@ -64,7 +65,8 @@ export async function runPlan({ config, credentials, clock = systemClock }: Plan
     const unread = await readNamespaces(cache, kube, config.watchNamespaces, signal);
     const index = createVaultIndex({ client: connect, clock, onChange: () => {} });
     await index.refresh(signal);
-    const source = createItemSource({ connect, index, settings: config });
+    const access = createVaultAccess({ index, policy: () => config.vaultPolicy });
+    const source = createItemSource({ connect, index, access, settings: config });
     const forecasts = await forecastSecrets({ cache, kube, source, config }, signal);
     const restarts = await forecastRestarts({ cache, kube, config, forecasts }, signal);
     const notes = [...settingNotes(config), ...(await clusterNotes(cache, kube, signal))];

@@ -149,6 +149,7 @@ export function createSecretSync({
     },
 
     forget(ownerUid) {
+      source.forget(ownerUid);
       refusals.delete(ownerUid);
       lastCopied.delete(ownerUid);
     },
