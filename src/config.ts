@@ -6,8 +6,12 @@ import { parseDuration } from './runtime/duration.ts';
 export interface Config {
   readonly connectHost: string;
   readonly connectToken: string;
+  /** The file that has the token instead; it may change. */
+  readonly connectTokenFile: string | undefined;
   /** Certificates in PEM to trust when Connect is asked, instead of the usual ones. */
   readonly connectCa: string | undefined;
+  /** URL of the proxy that leads to the Connect server; it may hold a password. */
+  readonly connectProxy: string | undefined;
   /** Empty: all namespaces. */
   readonly watchNamespaces: readonly string[];
   /** Milliseconds between looks at Connect. */
@@ -25,6 +29,10 @@ export interface Config {
   readonly maxRestarts: { readonly inAll: number; readonly perNamespace: number };
   /** Say what would be done, and do nothing. */
   readonly plan: boolean;
+  /** The file that settings come from too; the vault policy in it may change. */
+  readonly configFile: string | undefined;
+  /** Which namespaces may read which vaults; undefined: every one whatever the token reaches. */
+  readonly vaultPolicy: readonly { readonly namespaces: readonly string[]; readonly vaults: readonly string[] }[] | undefined;
   readonly logLevel: 'debug' | 'info' | 'error';
   /** Things that were accepted but mean something else, or nothing, here. */
   readonly warnings: readonly string[];
@@ -173,7 +181,9 @@ export function readConfig(
   const config: Config = {
     connectHost: host ?? '',
     connectToken: token ?? '',
+    connectTokenFile: undefined,
     connectCa: certificates(variable('SSL_CERT_FILE'), problems),
+    connectProxy: undefined,
     watchNamespaces: [...new Set(watchNamespaces)],
     pollingInterval: pollingInterval(variable('POLLING_INTERVAL'), warnings),
     autoRestart: autoRestart !== undefined && parsed(booleanSchema, autoRestart, 'AUTO_RESTART must be true or false', false),
@@ -198,6 +208,8 @@ export function readConfig(
       perNamespace: limit('max-restarts-per-namespace', '10'),
     },
     plan: flag('plan'),
+    configFile: undefined,
+    vaultPolicy: undefined,
     logLevel: parsed(
       logLevelSchema,
       flags.get('zap-log-level') ?? 'info',

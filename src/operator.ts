@@ -2,6 +2,7 @@ import { group, plural } from './api/names.ts';
 import type { Config } from './config.ts';
 import { createConnectClient } from './connect/client.ts';
 import type { Outage } from './connect/gate.ts';
+import { createConnectToken } from './connect/token.ts';
 import { createVaultIndex } from './connect/vault-index.ts';
 import { createAnnouncer } from './controllers/announcer.ts';
 import { createConsumers } from './controllers/consumers.ts';
@@ -17,7 +18,9 @@ import { runPoll } from './controllers/poll.ts';
 import { createRestartNews } from './controllers/restart-news.ts';
 import { createRollouts } from './controllers/rollouts.ts';
 import { createSecretSync } from './controllers/secret-sync.ts';
+import { watchPolicy } from './controllers/policy-watch.ts';
 import { createTriggers } from './controllers/triggers.ts';
+import { createVaultAccess } from './controllers/vault-access.ts';
 import { createWorkloadReconciler } from './controllers/workload-reconciler.ts';
 import { createKubeClient, isConflict, KubeError } from './kube/client.ts';
 import { createClusterCache, isOptional, reflectCluster } from './kube/cluster-cache.ts';
@@ -33,6 +36,7 @@ import { type ControllerOptions, done, runController } from './runtime/controlle
 import { createPace } from './runtime/pace.ts';
 import { type Random, systemRandom } from './runtime/random.ts';
 import { createWorkQueue } from './runtime/work-queue.ts';
+import { readVaultPolicy } from './vault-policy-file.ts';
 import { version } from './version.ts';
 
 export interface OperatorOptions {
@@ -63,12 +67,15 @@ const defaultTimes = {
   fullListingInterval: 600_000,
   /** What is in sync says nothing of an outage that is younger. */
   outageGrace: 60_000,
+  /** The config file is looked at this often for another vault policy. */
+  policyInterval: 10_000,
 };
+const openPolicy = 'no vaultPolicy: every namespace may read every vault the token reaches';
 
 /** Builds the parts, joins them, and runs until `stop` is aborted. @throws Error when an address to listen on is taken */
 export async function runOperator(options: OperatorOptions, stop: AbortSignal): Promise<void> {
   const { config, credentials, log, clock = systemClock, random = systemRandom, onReady } = options;
-  const { settleTime, fullListingInterval, outageGrace } = { ...defaultTimes, ...options.times };
+  const { settleTime, fullListingInterval, outageGrace, policyInterval } = { ...defaultTimes, ...options.times };
   // The end of one part, for whatever reason, is the end of all: nothing goes on half alive.
   const failed = new AbortController();
   const signal = AbortSignal.any([stop, failed.signal]);
@@ -79,10 +86,17 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   const userAgent = `keyturn/${version}`;
   const metrics = createMetrics(version);
   const kube = createKubeClient({ load: credentials, clock, userAgent, onRequest: metrics.kubeRequest });
+  const token = createConnectToken({
+    token: config.connectToken,
+    file: config.connectTokenFile,
+    onLoaded: (id, event) => log.info({ token: id }, `access token for Connect ${event}`),
+    onUnreadable: (problem) => log.warn(`the file of OP_CONNECT_TOKEN_FILE has no access token: ${problem}; the last one stays in use`),
+  });
   const connect = createConnectClient({
     host: config.connectHost,
-    token: config.connectToken,
+    token,
     ca: config.connectCa,
+    proxy: config.connectProxy,
     userAgent,
     clock,
     onRequest: metrics.connectRequest,
@@ -135,7 +149,8 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     const { count, since } = workloadReconciler.waiting();
     return { count, age: since === undefined ? 0 : (clock.monotonic() - since) / 1000 };
   });
-  const source = createItemSource({ connect, index, settings: config });
+  const access = createVaultAccess({ index, policy: () => vaultPolicy });
+  const source = createItemSource({ connect, index, access, settings: config });
   const statuses = createItemStatuses({
     items: cache.items,
     kube,
@@ -192,6 +207,9 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     consumerStatus: { queue: consumerStatusQueue, forget: consumerStatus.forget },
   });
 
+  let vaultPolicy = config.vaultPolicy;
+  if (vaultPolicy === undefined) log.warn(openPolicy);
+
   const running: Promise<void>[] = [];
   let ready = false;
   let crdMissed = false;
@@ -223,6 +241,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
       run('deployment-annotation', deploymentQueue, deploymentWorkers, inSyncedNamespace(deploymentReconciler.reconcile)),
       run('workload', workloadQueue, workloadWorkers, inSyncedNamespace(workloadReconciler.reconcile)),
       run('consumer-status', consumerStatusQueue, consumerStatusWorkers, inSyncedNamespace(consumerStatus.reconcile)),
+      followPolicy(),
       runPoll({ index, connect, clock, interval: config.pollingInterval, onFailure: pollFailed }, signal),
     );
     await Promise.all(running);
@@ -247,6 +266,27 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
       },
       signal,
     );
+  }
+
+  async function followPolicy(): Promise<void> {
+    const { configFile } = config;
+    if (configFile === undefined) return;
+    const read = () => readVaultPolicy(configFile);
+    await watchPolicy(
+      { read, initial: vaultPolicy, clock, interval: policyInterval, onChange: policyChanged, onProblem: policyUnread },
+      signal,
+    );
+  }
+
+  function policyUnread(problem: string): void {
+    log.error(`the vault policy in the config file cannot be read: ${problem}; the last one goes on`);
+  }
+
+  function policyChanged(policy: typeof vaultPolicy): void {
+    vaultPolicy = policy;
+    if (policy === undefined) log.warn(openPolicy);
+    else log.info({ rules: policy.length }, 'another vault policy');
+    triggers.policyChanged();
   }
 
   function outageTurned(outage: Outage | undefined, vaultId: string | undefined): void {

@@ -2,12 +2,14 @@ import { annotations, kind, legacyFinalizer, managedLabel, plural, group, versio
 import { Failure } from './api/reasons.ts';
 import type { Config } from './config.ts';
 import { createConnectClient } from './connect/client.ts';
+import { createConnectToken } from './connect/token.ts';
 import { createVaultIndex } from './connect/vault-index.ts';
 import { type Consumers, createConsumers } from './controllers/consumers.ts';
 import { createOwners } from './controllers/owners.ts';
 import { claimOf as claimOfDeployment, deploymentMessage } from './controllers/deployment-reconciler.ts';
 import { claimOf as claimOfResource } from './controllers/item-reconciler.ts';
 import { createItemSource, type FetchedItem, type ItemSource } from './controllers/item-source.ts';
+import { createVaultAccess } from './controllers/vault-access.ts';
 import { statedRevisions } from './controllers/entries.ts';
 import type { ConsumedKeys } from './domain/consumed-keys.ts';
 import { objectKey } from './domain/object.ts';
@@ -55,15 +57,17 @@ export async function runPlan({ config, credentials, clock = systemClock }: Plan
   Buffer.poolSize = 0;
   const userAgent = `keyturn/${version}`;
   const kube = createKubeClient({ load: credentials, clock, userAgent });
-  const { connectHost: host, connectToken: token, connectCa: ca } = config;
-  const connect = createConnectClient({ host, token, ca, userAgent, clock });
+  const { connectHost: host, connectCa: ca, connectProxy: proxy } = config;
+  const token = createConnectToken({ token: config.connectToken, file: config.connectTokenFile });
+  const connect = createConnectClient({ host, token, ca, proxy, userAgent, clock });
   try {
     const { signal } = new AbortController();
     const cache = createClusterCache();
     const unread = await readNamespaces(cache, kube, config.watchNamespaces, signal);
     const index = createVaultIndex({ client: connect, clock, onChange: () => {} });
     await index.refresh(signal);
-    const source = createItemSource({ connect, index, settings: config });
+    const access = createVaultAccess({ index, policy: () => config.vaultPolicy });
+    const source = createItemSource({ connect, index, access, settings: config });
     const forecasts = await forecastSecrets({ cache, kube, source, config }, signal);
     const restarts = await forecastRestarts({ cache, kube, config, forecasts }, signal);
     const notes = [...settingNotes(config), ...(await clusterNotes(cache, kube, signal))];

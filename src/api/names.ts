@@ -21,6 +21,8 @@ export const annotations = {
   itemVersion: 'operator.1password.io/item-version',
   autoRestart: 'operator.1password.io/auto-restart',
   lastRestarted: 'operator.1password.io/last-restarted',
+  /** On a resource, or an annotated Deployment: any new value has the item fetched now. Copied to the Secret, which so records what was done. */
+  sync: 'keyturn.dev/sync',
   /** On a Secret that nobody owns: Keyturn may take it over. */
   adopt: 'keyturn.dev/adopt',
   /** On a Secret: JSON, key → revision of its last change. */

@@ -6,6 +6,7 @@ export const reasons = [
   'Synced',
   'ItemFrozen',
   'InvalidItemPath',
+  'VaultNotAllowed',
   'VaultNotFound',
   'ItemNotFound',
   'ItemEmpty',

@@ -6,11 +6,13 @@ import type { Item, ItemFile, ItemSummary, Vault } from '../domain/item.ts';
 import { SecretValue } from '../domain/secret-value.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { createAgent } from '../runtime/http-agent.ts';
+import { createProxyAgent } from '../runtime/proxy-agent.ts';
 import { withDeadline } from '../runtime/deadline.ts';
 import { createSemaphore } from '../runtime/semaphore.ts';
 import { askedDelay, transportCode } from '../runtime/transport.ts';
 import { createGate, type Gate, type Outage, type Verdict } from './gate.ts';
 import { connectIdPattern, itemSchema, itemSummaryListSchema, vaultListSchema, type WireItem } from './schema.ts';
+import type { AccessToken, ConnectToken } from './token.ts';
 
 /**
  * A Connect server, as far as the operator asks it. Every method throws `Failure` with a reason of its own: `ConnectUnauthorized`,
@@ -29,13 +31,18 @@ export interface ConnectClient {
   vaultOutage(vaultId: string): Outage | undefined;
   /** Milliseconds until Connect is asked again during an outage of the whole; 0 when there is none. */
   readonly probeIn: number;
+  /**
+   * Looks whether there is another token by now. If so, what the last one was refused is asked again at once: whatever is shut for it, of
+   * Connect or of a vault, lets a probe through. True when there is another one.
+   */
+  reloadToken(): boolean;
   close(): Promise<void>;
 }
 
 export interface ConnectClientOptions {
   /** For instance `http://onepassword-connect:8080`. */
   readonly host: string;
-  readonly token: string;
+  readonly token: ConnectToken;
   readonly userAgent: string;
   readonly clock: Clock;
   /** Requests under way at a time; the others wait. */
@@ -46,6 +53,8 @@ export interface ConnectClientOptions {
   readonly onOutage?: (outage: Outage | undefined, vaultId: string | undefined) => void;
   /** Certificates to trust instead of the usual ones, in PEM. */
   readonly ca?: string | undefined;
+  /** URL of the proxy that leads to the server, with user and password when it asks for them. */
+  readonly proxy?: string | undefined;
 }
 
 export type ConnectRoute =
@@ -78,16 +87,17 @@ class ConnectFailure extends Failure {
 }
 
 export function createConnectClient(options: ConnectClientOptions): ConnectClient {
-  const { host, token, userAgent, clock, parallelRequests = 32, onRequest, onOutage, ca } = options;
+  const { host, token, userAgent, clock, parallelRequests = 32, onRequest, onOutage, ca, proxy } = options;
   const base = new URL(host.endsWith('/') ? host : `${host}/`);
-  const agent = createAgent({
-    connect: { timeout: timeouts.connect, rejectUnauthorized: true, ...(ca !== undefined && { ca }) },
+  const settings = {
+    connect: { timeout: timeouts.connect, rejectUnauthorized: true, allowH2: false, ...(ca !== undefined && { ca }) },
     connections: parallelRequests,
     allowH2: false,
     headersTimeout: timeouts.headers,
     bodyTimeout: timeouts.body,
     keepAliveTimeout: 30_000,
-  });
+  };
+  const agent = proxy === undefined ? createAgent(settings) : createProxyAgent({ ...settings, proxy });
   const bounded = createSemaphore(parallelRequests);
   const gate = createGate({ clock, judge: judgeForAll, onTurn: (outage) => onOutage?.(outage, undefined) });
   const vaultGates = new Map<string, Gate>();
@@ -110,7 +120,30 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
     }
   }
 
+  /** A token that is refused may have been replaced a moment ago: with another one it is asked once more. */
   async function ask(route: ConnectRoute, path: string, limit: number, signal: AbortSignal): Promise<Uint8Array> {
+    const used = token.current ?? (token.reload() ? token.current : undefined);
+    if (used === undefined) throw noToken(route);
+    try {
+      return await askWith(used, route, path, limit, signal);
+    } catch (error) {
+      if (!(error instanceof Failure) || error.reason !== 'ConnectUnauthorized') throw error;
+      reloadToken();
+      const other = token.current;
+      if (other === undefined || other.equals(used)) throw error;
+      return await askWith(other, route, path, limit, signal);
+    }
+  }
+
+  function reloadToken(): boolean {
+    if (!token.reload()) return false;
+    for (const shut of [gate, ...vaultGates.values()]) {
+      if (shut.outage?.failure.reason === 'ConnectUnauthorized' || shut.outage?.failure.reason === 'ConnectForbidden') shut.hurry();
+    }
+    return true;
+  }
+
+  async function askWith(used: AccessToken, route: ConnectRoute, path: string, limit: number, signal: AbortSignal): Promise<Uint8Array> {
     const start = clock.monotonic();
     let status = 0;
     try {
@@ -119,7 +152,7 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
           origin: base.origin,
           path: `${base.pathname}${path}`,
           method: 'GET',
-          headers: { authorization: `Bearer ${token}`, accept: 'application/json', 'user-agent': userAgent },
+          headers: { authorization: `Bearer ${used.expose()}`, accept: 'application/json', 'user-agent': userAgent },
           signal: within,
         });
         status = response.statusCode;
@@ -129,7 +162,7 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
       });
     } catch (error) {
       if (error instanceof Failure || signal.aborted) throw error;
-      throw transportFailure(route, transportCode(error) ?? 'no answer', status === 0);
+      throw transportFailure(route, transportCode(error) ?? 'no answer', status === 0, proxy !== undefined);
     } finally {
       onRequest?.(route, status, clock.monotonic() - start);
     }
@@ -183,6 +216,7 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
     get probeIn() {
       return gate.probeIn;
     },
+    reloadToken,
     close: () => agent.destroy(),
   };
 }
@@ -271,12 +305,23 @@ const staleConnectionCodes = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
 const timeoutCodes = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'DEADLINE_EXCEEDED']);
 
 /** One slow or broken answer may be a matter of one item; a connection that cannot be made is a matter of all. */
-function transportFailure(route: ConnectRoute, code: string, unanswered: boolean): ConnectFailure {
+function transportFailure(route: ConnectRoute, code: string, unanswered: boolean, proxied: boolean): ConnectFailure {
   const cure = /CERT|SIGNED|SIGNATURE/.test(code)
     ? "check Connect's certificate, and name the file of its CA in SSL_CERT_FILE"
-    : 'check OP_CONNECT_HOST, the network and its policies';
+    : proxied
+      ? 'check OP_CONNECT_HOST, and that the proxy of HTTPS_PROXY lets it through, or name the host in NO_PROXY'
+      : 'check OP_CONNECT_HOST, the network and its policies';
   const verdict = unanswered && !timeoutCodes.has(code) ? 'shuts' : 'suspect';
   return new ConnectFailure(verdict, route, 'ConnectUnavailable', `Connect could not be asked (${code}); ${cure}`);
+}
+
+function noToken(route: ConnectRoute): Failure {
+  return new ConnectFailure(
+    'shuts',
+    route,
+    'ConnectUnauthorized',
+    'there is no access token for Connect; see that the file of OP_CONNECT_TOKEN_FILE holds one',
+  );
 }
 
 function statusFailure(route: ConnectRoute, { statusCode, headers }: Dispatcher.ResponseData, now: number): Failure {
@@ -286,7 +331,7 @@ function statusFailure(route: ConnectRoute, { statusCode, headers }: Dispatcher.
         'shuts',
         route,
         'ConnectUnauthorized',
-        'Connect refuses the token (401); check OP_CONNECT_TOKEN, and whether the token was revoked',
+        'Connect refuses the token (401); check OP_CONNECT_TOKEN or its file, and whether the token was revoked',
       );
     case 403:
       if (route === '/v1/vaults')

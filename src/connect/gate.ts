@@ -20,6 +20,8 @@ export interface Gate {
   readonly outage: Outage | undefined;
   /** Milliseconds until the next request is let through as a probe; 0 while the gate is open. */
   readonly probeIn: number;
+  /** What shut the gate may be over: the next request is let through as a probe. */
+  hurry(): void;
 }
 
 export interface GateOptions {
@@ -94,6 +96,9 @@ export function createGate({ clock, judge, onTurn }: GateOptions): Gate {
     },
     get probeIn() {
       return outage === undefined ? 0 : Math.max(0, probeAt - clock.monotonic());
+    },
+    hurry() {
+      probeAt = clock.monotonic();
     },
   };
 }

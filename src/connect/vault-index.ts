@@ -2,6 +2,7 @@ import { Failure } from '../api/reasons.ts';
 import type { ItemSummary, Vault } from '../domain/item.ts';
 import type { ItemPath } from '../domain/item-path.ts';
 import { similarTitles } from '../domain/similar-titles.ts';
+import { everyVault, type VaultReach } from '../domain/vault-policy.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { createSingleFlight } from '../runtime/single-flight.ts';
 import type { ConnectClient } from './client.ts';
@@ -34,13 +35,18 @@ export interface VaultIndex {
   refresh(signal: AbortSignal): Promise<void>;
   /**
    * Finds an item: by id first, then by title, vault names in any case, the oldest of several. What is not found is looked for once
-   * more with fresh listings. @throws Failure `VaultNotFound`, `ItemNotFound`, or what kept Connect from answering
+   * more with fresh listings. Vaults that `reach` does not include are as if they were not there; all are included unless it says otherwise.
+   * @throws Failure `VaultNotFound`, `ItemNotFound`, or what kept Connect from answering
    */
-  resolve(path: ItemPath, signal: AbortSignal): Promise<ItemLocation>;
+  resolve(path: ItemPath, signal: AbortSignal, reach?: VaultReach): Promise<ItemLocation>;
   /** What is known of an item whose ids are known. @throws Failure what kept Connect from answering */
   locate(vaultId: string, itemId: string, signal: AbortSignal): Promise<ItemLocation>;
   /** The same from what has been listed already, without asking; undefined when the item is in no listing. */
   listed(vaultId: string, itemId: string): ListedItem | undefined;
+  /** The vault of an id, or else of a name, among those that `reach` includes and the last list has; nothing is asked. */
+  vault(idOrName: string, reach?: VaultReach): Vault | undefined;
+  /** The list of vaults has been read at least once. */
+  readonly isRead: boolean;
 }
 
 export interface VaultIndexOptions {
@@ -85,10 +91,12 @@ export function createVaultIndex(options: VaultIndexOptions): VaultIndex {
   const refreshes = createSingleFlight<void>();
   const listings = createSingleFlight<void>();
   let refreshedAt = Number.NEGATIVE_INFINITY;
+  let read = false;
 
   function refresh(signal: AbortSignal): Promise<void> {
     return refreshes('', async () => {
       const reached = await client.listVaults(signal);
+      read = true;
       const now = clock.monotonic();
       const gone = new Set(vaults.keys());
       let changed = false;
@@ -145,20 +153,20 @@ export function createVaultIndex(options: VaultIndexOptions): VaultIndex {
     if (known.items === undefined) await list(known, signal);
   }
 
-  function findVault(name: string): IndexedVault | undefined {
+  function findVault(name: string, reach: VaultReach): IndexedVault | undefined {
     const byId = vaults.get(name);
-    if (byId !== undefined) return byId;
+    if (byId !== undefined && reach.includes(byId.vault)) return byId;
     const wanted = name.toLowerCase();
     let oldest: IndexedVault | undefined;
     for (const known of vaults.values()) {
-      if (known.vault.name.toLowerCase() !== wanted) continue;
+      if (known.vault.name.toLowerCase() !== wanted || !reach.includes(known.vault)) continue;
       if (oldest === undefined || known.vault.createdAt < oldest.vault.createdAt) oldest = known;
     }
     return oldest;
   }
 
-  async function find(path: ItemPath, signal: AbortSignal): Promise<ItemLocation | undefined> {
-    const known = findVault(path.vault);
+  async function find(path: ItemPath, reach: VaultReach, signal: AbortSignal): Promise<ItemLocation | undefined> {
+    const known = findVault(path.vault, reach);
     await listOnce(known, signal);
     if (known?.items === undefined) return undefined;
     const itemId = known.items.has(path.item) ? path.item : titlesOf(known).get(path.item);
@@ -191,26 +199,31 @@ export function createVaultIndex(options: VaultIndexOptions): VaultIndex {
       await listOnce(vaults.get(vaultId), signal);
       return locationOf(vaultId, itemId);
     },
-    async resolve(path, signal) {
+    vault: (idOrName, reach = everyVault) => findVault(idOrName, reach)?.vault,
+    get isRead() {
+      return read;
+    },
+    async resolve(path, signal, reach = everyVault) {
       if (refreshedAt === Number.NEGATIVE_INFINITY) await refresh(signal);
-      let found = await find(path, signal);
+      let found = await find(path, reach, signal);
       if (found === undefined) {
         await refreshUnlessFresh(signal);
-        found = await find(path, signal);
+        found = await find(path, reach, signal);
       }
       if (found !== undefined) return found;
-      const known = findVault(path.vault);
+      const known = findVault(path.vault, reach);
       // A vault or item outside the listings may still answer by id, if only to say why it cannot be had.
-      if (connectIdPattern.test(path.item) && (known !== undefined || connectIdPattern.test(path.vault))) {
+      const isVaultId = connectIdPattern.test(path.vault) && reach.includes(vaults.get(path.vault)?.vault ?? { id: path.vault, name: '' });
+      if (connectIdPattern.test(path.item) && (known !== undefined || isVaultId)) {
         return locationOf(known?.vault.id ?? path.vault, path.item);
       }
-      throw notFound(path, known);
+      throw notFound(path, known, reach);
     },
   };
 
-  function notFound({ vault, item }: ItemPath, known: IndexedVault | undefined): Failure {
+  function notFound({ vault, item }: ItemPath, known: IndexedVault | undefined, reach: VaultReach): Failure {
     if (known === undefined) {
-      const names = [...vaults.values()].map((other) => other.vault.name);
+      const names = [...vaults.values()].filter((other) => reach.includes(other.vault)).map((other) => other.vault.name);
       const hint = similar(vault, names);
       return new Failure(
         'VaultNotFound',

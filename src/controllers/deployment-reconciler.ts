@@ -126,8 +126,11 @@ export function claimOf({ kind, apiVersion, namespace, name, uid, claim }: Workl
   if (claim?.secretName === undefined || claim.secretName === '') {
     throw new Failure('InvalidItemPath', `the annotation ${annotations.itemName} is missing: it names the Secret`);
   }
-  const { autoRestart, itemPath, secretName, record } = claim;
-  const notes = autoRestart === undefined ? {} : { [annotations.autoRestart]: autoRestart };
+  const { autoRestart, sync, itemPath, secretName, record } = claim;
+  const notes = {
+    ...(autoRestart !== undefined && { [annotations.autoRestart]: autoRestart }),
+    ...(sync !== undefined && { [annotations.sync]: sync }),
+  };
   return {
     namespace,
     name: secretName,

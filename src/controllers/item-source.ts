@@ -2,11 +2,11 @@ import { Failure } from '../api/reasons.ts';
 import type { ConnectClient } from '../connect/client.ts';
 import type { Outage } from '../connect/gate.ts';
 import type { ItemLocation, ListedItem, VaultIndex } from '../connect/vault-index.ts';
-import { connectIdPattern } from '../connect/schema.ts';
 import { filesSize, itemData, type ItemDataOptions, wantedFiles } from '../domain/item-data.ts';
-import { parseItemPath } from '../domain/item-path.ts';
+import { isItemPath, parseItemPath } from '../domain/item-path.ts';
 import { type ItemContent, maxSecretSize, type SecretClaim, tooLarge } from '../domain/secret-plan.ts';
 import { createSingleFlight } from '../runtime/single-flight.ts';
+import type { VaultAccess } from './vault-access.ts';
 
 /** An item as it was fetched for a claim. */
 export interface FetchedItem extends ItemContent {
@@ -21,13 +21,16 @@ export interface ItemSource {
   fetch(claim: SecretClaim, location: ItemLocation, signal: AbortSignal): Promise<FetchedItem>;
   /** What was listed last of the item that a claim's Secret holds; nothing is asked. */
   listed(claim: SecretClaim): ListedItem | undefined;
-  /** Why Connect, or the vault of that item, is not asked at present. */
+  /** Why Connect, or the vault of that item, is not asked at present; nothing for a claim that the vault policy refuses. */
   outage(claim: SecretClaim): Outage | undefined;
+  /** Forgets what was remembered of an owner that is gone. */
+  forget(ownerUid: string): void;
 }
 
 export interface ItemSourceOptions {
   readonly connect: Pick<ConnectClient, 'getItem' | 'getFile' | 'outage'>;
   readonly index: VaultIndex;
+  readonly access: VaultAccess;
   readonly settings: ItemDataOptions;
 }
 
@@ -36,7 +39,7 @@ const doubtDelay = 5_000;
 /** Items known to be gone that are remembered. */
 const maxGone = 10_000;
 
-export function createItemSource({ connect, index, settings }: ItemSourceOptions): ItemSource {
+export function createItemSource({ connect, index, access, settings }: ItemSourceOptions): ItemSource {
   const flights = createSingleFlight<FetchedItem>();
   /** Items that answered 404 and are in no listing: they are not asked for again until one has them. */
   const gone = new Set<string>();
@@ -63,12 +66,19 @@ export function createItemSource({ connect, index, settings }: ItemSourceOptions
   /** The ids in the record are good while the path is the one they came from, and the item is there. */
   async function locate(claim: SecretClaim, signal: AbortSignal): Promise<ItemLocation> {
     const path = parseItemPath(claim.itemPath);
-    const pin = pinOf(claim);
+    await access.check(claim, signal);
+    const pin = access.pin(claim);
     const pinned = pin && (await index.locate(pin.vaultId, pin.id, signal));
     if (pinned !== undefined && !isGone(pinned)) return pinned;
-    const found = await index.resolve(path, signal);
+    access.checkPath(claim);
+    const found = await index.resolve(path, signal, access.reach(claim));
     if (isGone(found)) throw itemGone();
     return found;
+  }
+
+  /** An outage is not what keeps a claim waiting that is refused anyway; and of a vault's it must not learn. */
+  function isDenied(claim: SecretClaim): boolean {
+    return isItemPath(claim.itemPath) && access.judge(claim) === 'denied';
   }
 
   return {
@@ -85,17 +95,12 @@ export function createItemSource({ connect, index, settings }: ItemSourceOptions
       }
     },
     listed(claim) {
-      const pin = pinOf(claim);
+      const pin = access.pin(claim);
       return pin && index.listed(pin.vaultId, pin.id);
     },
-    outage: (claim) => connect.outage(pinOf(claim)?.vaultId),
+    outage: (claim) => (isDenied(claim) ? undefined : connect.outage(access.pin(claim)?.vaultId)),
+    forget: (ownerUid) => access.forget(ownerUid),
   };
-}
-
-/** The ids that the record holds for the claim's present path, if they can be ids. */
-function pinOf({ record: { item }, itemPath }: SecretClaim): { readonly vaultId: string; readonly id: string } | undefined {
-  if (item === undefined || item.path !== itemPath) return undefined;
-  return [item.vaultId, item.id].every((id) => connectIdPattern.test(id)) ? item : undefined;
 }
 
 function keyOf({ vaultId, itemId }: ItemLocation): string {

@@ -6,7 +6,7 @@ import { type Clock, pause } from '../runtime/clock.ts';
 
 export interface PollOptions {
   readonly index: Pick<VaultIndex, 'refresh'>;
-  readonly connect: Pick<ConnectClient, 'outage' | 'probeIn'>;
+  readonly connect: Pick<ConnectClient, 'outage' | 'probeIn' | 'reloadToken'>;
   readonly clock: Clock;
   /** Milliseconds between the starts of two looks. */
   readonly interval: number;
@@ -14,7 +14,7 @@ export interface PollOptions {
   readonly onFailure: (failure: Failure, failures: number) => void;
 }
 
-/** How often it is looked whether an outage began between two polls, in milliseconds. */
+/** How often it is looked between two polls whether an outage began, or there is another token; in milliseconds. */
 const outageCheck = 5_000;
 
 /**
@@ -25,6 +25,8 @@ export async function runPoll({ index, connect, clock, interval, onFailure }: Po
   let next = clock.monotonic();
   let failures = 0;
   while (!signal.aborted) {
+    // What another token reaches may be something else altogether.
+    if (connect.reloadToken()) next = clock.monotonic();
     const probe = connect.outage() !== undefined && connect.probeIn === 0;
     if (probe || clock.monotonic() >= next) {
       next = clock.monotonic() + interval;

@@ -126,7 +126,7 @@ export function createSecretSync({
       const held = recordedItem(claim, location.itemId)?.version;
       const lowered = isLower(location, held) ? held : undefined;
       const believed = lowered !== undefined && (location.listed?.unchangedFor ?? 0) >= patience;
-      if (lowered !== undefined && !believed && secrets.get(objectKey(claim)) !== undefined) {
+      if (lowered !== undefined && !believed && !isAskedFor(claim) && secrets.get(objectKey(claim)) !== undefined) {
         return { state: 'unchanged', next: requeue(Math.max(1_000, patience - (location.listed?.unchangedFor ?? 0))) };
       }
       await rethrowRefusal(claim, location, signal);
@@ -149,6 +149,7 @@ export function createSecretSync({
     },
 
     forget(ownerUid) {
+      source.forget(ownerUid);
       refusals.delete(ownerUid);
       lastCopied.delete(ownerUid);
     },
@@ -159,6 +160,11 @@ export function createSecretSync({
     const holder = secrets.get(objectKey(claim)) === undefined ? holderOf(claim) : undefined;
     if (holder === undefined) return;
     throw new Failure('SecretNotOwned', `Secret "${claim.name}" belongs to ${holder}; choose another name`, refusalDelay.first);
+  }
+
+  /** True when somebody wants the item fetched now, whatever the listings say: the value that asks for it is not on the Secret yet. */
+  function isAskedFor(claim: SecretClaim): boolean {
+    return claim.copied.annotations[annotations.sync] !== secrets.get(objectKey(claim))?.annotations[annotations.sync];
   }
 
   /** True when the Secret is as the record says, and the record names the listed item in its listed version. */
@@ -342,8 +348,8 @@ function keptRecord({ record: { item, secret }, name }: SecretClaim, id: string)
   return item?.id === id && secret?.name === name ? { item, secret } : undefined;
 }
 
-function questionOf({ name, type, itemPath }: SecretClaim, { vaultId, itemId, listed }: ItemLocation): string {
-  return JSON.stringify([name, type, itemPath, vaultId, itemId, listed?.version]);
+function questionOf({ name, type, itemPath, copied }: SecretClaim, { vaultId, itemId, listed }: ItemLocation): string {
+  return JSON.stringify([name, type, itemPath, copied.annotations[annotations.sync], vaultId, itemId, listed?.version]);
 }
 
 function isLower({ listed }: ItemLocation, held: number | undefined): boolean {

@@ -39,6 +39,8 @@ export interface Triggers {
   readonly waitingChanged: (workload: Workload) => void;
   /** Rollouts of an item are held, or are no longer. */
   readonly rolloutsHeld: (item: string) => void;
+  /** Another vault policy holds: whoever asks for a Secret is due. */
+  readonly policyChanged: () => void;
   /** Everything in a namespace, or in all, has been read. */
   readonly namespaceRead: (namespace: string | undefined) => void;
 }
@@ -166,6 +168,10 @@ export function createTriggers({
       for (const secret of cache.secrets.values()) {
         if (secret.annotations[annotations.itemPath] === item) enqueueConsumers(objectKey(secret));
       }
+    },
+    policyChanged() {
+      for (const resource of cache.items.values()) items.queue.add(objectKey(resource));
+      for (const workload of cache.workloads.values()) enqueueClaim(workload);
     },
     namespaceRead(namespace) {
       const covers = (object: OnePasswordItem | Workload): boolean => namespace === undefined || object.namespace === namespace;

@@ -18,14 +18,15 @@ export interface Copied {
   readonly annotations: Metadata;
 }
 
-/** What of a resource's metadata goes onto its Secret; annotations only when asked for, but `auto-restart` always. */
+/** What of a resource's metadata goes onto its Secret; annotations only when asked for, but `auto-restart` and `sync` always. */
 export function copiedMetadata(labels: Metadata, notes: Metadata, withAnnotations: boolean): Copied {
-  const autoRestart = notes[annotations.autoRestart];
+  const { [annotations.autoRestart]: autoRestart, [annotations.sync]: sync } = notes;
   return {
     labels: Object.fromEntries(Object.entries(labels).filter(([key]) => !isTracking(key))),
     annotations: {
       ...(withAnnotations && Object.fromEntries(Object.entries(notes).filter(([key]) => !isTracking(key) && !isPrivateAnnotation(key)))),
       ...(autoRestart !== undefined && { [annotations.autoRestart]: autoRestart }),
+      ...(sync !== undefined && { [annotations.sync]: sync }),
     },
   };
 }

@@ -17,3 +17,8 @@ export function parseItemPath(path: string | undefined): ItemPath {
   }
   return { vault, item };
 }
+
+/** True for what `parseItemPath` can read. */
+export function isItemPath(path: string | undefined): boolean {
+  return pattern.test(path ?? '');
+}

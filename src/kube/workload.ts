@@ -78,6 +78,8 @@ export interface AnnotatedClaim {
   /** `item-name`: the name of the Secret. */
   readonly secretName: string | undefined;
   readonly autoRestart: string | undefined;
+  /** A new value has the item fetched now. */
+  readonly sync: string | undefined;
   /** What the Secret holds; empty when it is not recorded, or not in a form that can be read. */
   readonly record: Partial<SecretRecord>;
 }
@@ -266,6 +268,7 @@ function reduceClaim(own: Annotations = {}, template: Annotations = {}): Annotat
     itemPath: source[annotations.itemPath],
     secretName: source[annotations.itemName],
     autoRestart: own[annotations.autoRestart] ?? template[annotations.autoRestart],
+    sync: own[annotations.sync],
     record: parseRecord(own[annotations.secret]),
   };
 }

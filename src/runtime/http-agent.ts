@@ -1,18 +1,23 @@
 import type { Socket } from 'node:net';
-import { Agent, buildConnector } from 'undici';
+import { Agent, buildConnector, Pool } from 'undici';
+
+type AgentOptions = Omit<Agent.Options, 'connect' | 'factory'> & { readonly connect: buildConnector.BuildOptions };
 
 /**
  * An agent of undici that leaves no bytes of an answer behind. Its parser is WebAssembly: every piece of an answer is copied into the
  * parser's memory, which lives as long as the process and is overwritten only as far as later pieces reach. Here each is wiped once it is parsed.
  */
-export function createAgent({
-  connect: options,
-  ...others
-}: Omit<Agent.Options, 'connect'> & { readonly connect: buildConnector.BuildOptions }): Agent {
-  const connect = buildConnector(options);
+export function createAgent({ connect, ...others }: AgentOptions): Agent {
+  return new Agent({ ...others, connect: buildConnector(connect), factory: createWipingPool });
+}
+
+/** The connections to one origin, whose parsers are wiped. `connect` has to be a connector. */
+export function createWipingPool(origin: string | URL, options: Pool.Options): Pool {
+  const { connect } = options;
+  if (typeof connect !== 'function') throw new TypeError('connect has to be a connector');
   const fresh = new Set<Socket>();
-  const agent = new Agent({
-    ...others,
+  const pool = new Pool(origin, {
+    ...options,
     connect(target, done) {
       connect(target, (...result) => {
         // A failure comes without a socket: null by its type, and undefined in fact.
@@ -22,7 +27,7 @@ export function createAgent({
     },
   });
   // A connection has its parser by then, and no answer yet.
-  return agent.on('connect', () => {
+  return pool.on('connect', () => {
     for (const socket of fresh) if (wipeAfterParsing(socket) || socket.destroyed) fresh.delete(socket);
   });
 }

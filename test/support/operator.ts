@@ -1,4 +1,4 @@
-import { readConfig } from '../../src/config.ts';
+import { type Config, readConfig } from '../../src/config.ts';
 import { credentialsFrom } from '../../src/kube/credentials.ts';
 import { createLog, type Log } from '../../src/observability/log.ts';
 import { runOperator, type OperatorOptions } from '../../src/operator.ts';
@@ -15,6 +15,8 @@ export interface TestOperatorOptions {
   readonly namespaces: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
   readonly flags?: readonly string[];
+  /** Settings as a config file would give them. */
+  readonly config?: Partial<Config>;
   readonly times?: OperatorOptions['times'];
   /** Errors on standard output unless it says otherwise. */
   readonly log?: Log;
@@ -24,7 +26,7 @@ const testFlags = ['--health-probe-bind-address=0', '--metrics-bind-address=0', 
 
 /** The operator in this process, as `main.ts` would run it; resolves once it reconciles. */
 export async function startOperator(options: TestOperatorOptions): Promise<TestOperator> {
-  const config = readConfig(
+  const read = readConfig(
     {
       OP_CONNECT_HOST: options.connect,
       OP_CONNECT_TOKEN: options.token,
@@ -34,6 +36,7 @@ export async function startOperator(options: TestOperatorOptions): Promise<TestO
     },
     [...testFlags, ...(options.flags ?? [])],
   );
+  const config = { ...read, ...options.config };
   const stop = new AbortController();
   const { promise: ready, resolve: onReady } = Promise.withResolvers<void>();
   const times = { settleTime: 0, ...options.times };

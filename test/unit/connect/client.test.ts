@@ -1,3 +1,6 @@
+import { mkdtemp, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { inspect } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
@@ -8,6 +11,7 @@ import type { Seed } from '../../../dev/connect-server/seed.ts';
 import { type ConnectServer, startConnectServer } from '../../../dev/connect-server/server.ts';
 import { Failure, type Reason } from '../../../src/api/reasons.ts';
 import { type ConnectClient, createConnectClient } from '../../../src/connect/client.ts';
+import { createConnectToken } from '../../../src/connect/token.ts';
 import { type Certificate, createCertificateAuthority } from '../../support/certificates.ts';
 import { eventually } from '../../support/eventually.ts';
 import { createFakeClock } from '../../support/fake-clock.ts';
@@ -119,7 +123,7 @@ describe('Connect is read', () => {
 
   it('below a path, when OP_CONNECT_HOST has one', async () => {
     const { server } = await connect(seed);
-    const options = { token: 't', userAgent: 'test', clock: createFakeClock() };
+    const options = { token: createConnectToken({ token: 't' }), userAgent: 'test', clock: createFakeClock() };
     const client = createConnectClient({ ...options, host: `${server.url}/connect` });
     onTestFinished(() => client.close());
     await vaults(client).catch(() => {});
@@ -256,6 +260,64 @@ it.each<[string, string | number | undefined, number | undefined]>([
   expect((await failureOf(vaults(client))).retryAfter).toBe(expected);
 });
 
+describe('a token that is refused', () => {
+  it('is replaced by the one that is in its file by then, and nobody notices', async () => {
+    const { server, client, changeToken, revoke } = await connect(seed);
+    revoke();
+    await changeToken();
+    expect(await vaults(client)).toHaveLength(1);
+    expect([client.outage(), server.requests.all.map(({ status }) => status)]).toEqual([undefined, [401, 200]]);
+  });
+
+  it('is not asked with again while it is the same', async () => {
+    const { server, client, revoke } = await connect(seed);
+    revoke();
+    expect((await failureOf(vaults(client))).reason).toBe('ConnectUnauthorized');
+    expect([client.outage()?.failure.reason, server.requests.total]).toEqual(['ConnectUnauthorized', 1]);
+  });
+
+  it('opens what it had shut as soon as there is another one, without a pause', async () => {
+    const { client, changeToken, revoke } = await connect(seed);
+    revoke();
+    await failureOf(vaults(client));
+    expect((await failureOf(vaults(client))).reason).toBe('ConnectUnauthorized');
+    await changeToken();
+    expect([client.reloadToken(), client.reloadToken(), client.probeIn]).toEqual([true, false, 0]);
+    expect(await vaults(client)).toHaveLength(1);
+    expect(client.outage()).toBeUndefined();
+  });
+
+  it('opens a vault that it did not reach', async () => {
+    const { server, client, changeToken } = await connect(seed);
+    server.faults.order({ kind: 'status', status: 403, times: 1 });
+    await failureOf(items(client));
+    expect((await failureOf(items(client))).reason).toBe('ConnectForbidden');
+    await changeToken();
+    client.reloadToken();
+    expect(await items(client)).toHaveLength(1);
+  });
+});
+
+it('without any token Connect is not asked, and is as soon as there is one', async () => {
+  const { server } = await connect(seed);
+  const tokenFile = join(await mkdtemp(join(tmpdir(), 'keyturn-token-')), 'token');
+  const client = createConnectClient({
+    host: server.url,
+    token: createConnectToken({ file: tokenFile }),
+    userAgent: 'test',
+    clock: createFakeClock(),
+  });
+  onTestFinished(() => client.close());
+  expect(await failureOf(vaults(client))).toMatchObject({
+    reason: 'ConnectUnauthorized',
+    message: expect.stringContaining('OP_CONNECT_TOKEN_FILE') as string,
+  });
+  expect(server.requests.total).toBe(0);
+  await writeFile(tokenFile, server.issueToken({ vaults: ['*'] }));
+  client.reloadToken();
+  expect(await vaults(client)).toHaveLength(1);
+});
+
 it('JSON is read under any content type', async () => {
   const { server, client } = await connect(seed);
   server.faults.order({ kind: 'content-type', contentType: 'text/plain' });
@@ -386,7 +448,7 @@ describe('the certificate of Connect is verified', () => {
     const before = getCACertificates('default');
     if (trusted) setDefaultCACertificates([...before, authority.cert]);
     const server = await startConnectServer({ seed, tls: certificate });
-    const token = server.issueToken({ vaults: ['*'] });
+    const token = createConnectToken({ token: server.issueToken({ vaults: ['*'] }) });
     const client = createConnectClient({ host: server.url, token, userAgent: 'test', clock: createFakeClock() });
     onTestFinished(async () => {
       setDefaultCACertificates(before);
@@ -427,7 +489,7 @@ describe('the certificate of Connect is verified', () => {
   it('and a server that does not speak TLS at all is refused', async () => {
     const { server } = await connect(seed);
     const host = server.url.replace('http:', 'https:');
-    const client = createConnectClient({ host, token: 't', userAgent: 'test', clock: createFakeClock() });
+    const client = createConnectClient({ host, token: createConnectToken({ token: 't' }), userAgent: 'test', clock: createFakeClock() });
     onTestFinished(() => client.close());
     expect((await failureOf(vaults(client))).reason).toBe('ConnectUnavailable');
   });

@@ -75,6 +75,14 @@ describe('a gate', () => {
     expect(setting.gate.outage !== undefined).toBe(shut);
   });
 
+  it('that is shut lets a probe through at once when what shut it may be over, and opens by it', async () => {
+    const { gate, ask, made, turns } = setUp();
+    await ask('ConnectUnauthorized');
+    expect([await ask(), made()]).toEqual(['ConnectUnauthorized', 1]);
+    gate.hurry();
+    expect([gate.probeIn, await ask(), made(), turns]).toEqual([0, 'answer', 2, ['ConnectUnauthorized', 'open']]);
+  });
+
   it('gives what its requests give while it is open', async () => {
     const { ask } = setUp();
     expect([await ask(), await ask('ItemNotFound'), await ask('Error')]).toEqual(['answer', 'ItemNotFound', 'Error']);

@@ -7,6 +7,7 @@ import { createContention } from '../../../src/controllers/contention.ts';
 import { createItemStatuses } from '../../../src/controllers/item-status.ts';
 import { createSecretSync } from '../../../src/controllers/secret-sync.ts';
 import { createItemSource } from '../../../src/controllers/item-source.ts';
+import { createVaultAccess } from '../../../src/controllers/vault-access.ts';
 import { type ManagedSecret, type OnePasswordItem, reduceOnePasswordItem, reduceSecret } from '../../../src/kube/objects.ts';
 import { createStore } from '../../../src/kube/store.ts';
 import { done } from '../../../src/runtime/controller.ts';
@@ -54,7 +55,8 @@ async function setUp(labels: Readonly<Record<string, string>> = {}, isNew = fals
   if (!isNew) secrets.put(reduceSecret(secret));
   const steps: string[] = [];
   const index = createVaultIndex({ client, clock, onChange: () => {} });
-  const source = createItemSource({ connect: client, index, settings: { allowEmptyValues: false } });
+  const access = createVaultAccess({ index, policy: () => undefined });
+  const source = createItemSource({ connect: client, index, access, settings: { allowEmptyValues: false } });
   const adoptConsumers = async (): Promise<void> => void steps.push('adopt');
   const reconcile = createItemReconciler({
     items,

@@ -4,6 +4,7 @@ import type { ItemStatus } from '../../../src/api/onepassword-item.ts';
 import { Failure } from '../../../src/api/reasons.ts';
 import { createVaultIndex } from '../../../src/connect/vault-index.ts';
 import { createItemSource } from '../../../src/controllers/item-source.ts';
+import { createVaultAccess } from '../../../src/controllers/vault-access.ts';
 import type { SecretClaim } from '../../../src/domain/secret-plan.ts';
 import { connect } from '../connect/connect-server.ts';
 
@@ -30,7 +31,8 @@ async function setUp(
   const { server, client, clock } = await connect({ vaults: [{ name: 'Prod', items }] });
   const { store, requests } = server;
   const index = createVaultIndex({ client, clock, onChange: () => {} });
-  const source = createItemSource({ connect: client, index, settings: { allowEmptyValues: false } });
+  const access = createVaultAccess({ index, policy: () => undefined });
+  const source = createItemSource({ connect: client, index, access, settings: { allowEmptyValues: false } });
   const idOf = (title: string): string => store.item('Prod', title).id;
   return {
     server,

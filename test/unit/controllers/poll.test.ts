@@ -8,7 +8,7 @@ const seed = { vaults: [{ name: 'Prod', items: [{ title: 'db' }] }] };
 
 /** A poll that has looked once. */
 async function poll(interval = 10_000) {
-  const { server, client, clock } = await connect(seed);
+  const { server, client, clock, changeToken, revoke } = await connect(seed);
   const index = createVaultIndex({ client, clock, onChange: () => {} });
   const stop = new AbortController();
   const told: string[] = [];
@@ -27,6 +27,8 @@ async function poll(interval = 10_000) {
     told,
     stop,
     ended,
+    changeToken,
+    revoke,
     /** Lets time pass, second by second. */
     pass: async (seconds: number) => {
       for (let passed = 0; passed < seconds; passed += 1) {
@@ -67,6 +69,29 @@ describe('the poll', () => {
     stop.abort();
     await ended;
     expect(told).toEqual([]);
+  });
+});
+
+describe('another token', () => {
+  it('is looked for every five seconds, however long the interval is, and asks Connect at once for what it reaches', async () => {
+    const { server, pass, changeToken } = await poll(600_000);
+    await pass(20);
+    const before = server.requests.total;
+    await changeToken();
+    await pass(5);
+    expect([before, server.requests.total]).toEqual([1, 2]);
+  });
+
+  it('ends an outage that the last one made, within five seconds', async () => {
+    const { server, client, pass, changeToken, revoke } = await poll(600_000);
+    revoke();
+    await client.listVaults(signal).catch(() => {});
+    await pass(5);
+    expect(client.outage()?.failure.reason).toBe('ConnectUnauthorized');
+    await changeToken();
+    await pass(5);
+    expect(client.outage()).toBeUndefined();
+    expect(server.requests.all.at(-1)?.status).toBe(200);
   });
 });
 

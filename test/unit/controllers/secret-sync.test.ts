@@ -4,6 +4,7 @@ import type { SecretRecord } from '../../../src/api/onepassword-item.ts';
 import { Failure } from '../../../src/api/reasons.ts';
 import { createVaultIndex } from '../../../src/connect/vault-index.ts';
 import { createItemSource } from '../../../src/controllers/item-source.ts';
+import { createVaultAccess } from '../../../src/controllers/vault-access.ts';
 import { createSecretSync, type SyncResult } from '../../../src/controllers/secret-sync.ts';
 import { createKubeClient } from '../../../src/kube/client.ts';
 import { type ManagedSecret, reduceSecret } from '../../../src/kube/objects.ts';
@@ -77,7 +78,8 @@ async function setUp(password = 'five') {
   onTestFinished(() => kube.close());
   const secrets = createStore<ManagedSecret>();
   const index = createVaultIndex({ client, clock, onChange: () => {}, fullListingInterval: minute, settleTime: 0 });
-  const source = createItemSource({ connect: client, index, settings: { allowEmptyValues: false } });
+  const access = createVaultAccess({ index, policy: () => undefined });
+  const source = createItemSource({ connect: client, index, access, settings: { allowEmptyValues: false } });
   /** What consumers are known to have, by the key of the Secret. */
   const known = new Map<string, number>();
   const sync = createSecretSync({

@@ -17,8 +17,9 @@ describe('what is copied of a resource', () => {
     expect(copiedMetadata(labels, {}, false).labels).toEqual({ team: 'shop', 'app.kubernetes.io/name': 'db' });
   });
 
-  it('is no annotation but auto-restart', () => {
-    expect(copiedMetadata({}, { note: 'x', ...autoRestart }, false).annotations).toEqual(autoRestart);
+  it('is no annotation but auto-restart, and what asks for a sync', () => {
+    const ours = { ...autoRestart, 'keyturn.dev/sync': 'now' };
+    expect(copiedMetadata({}, { note: 'x', 'keyturn.dev/resume': 'true', ...ours }, false).annotations).toEqual(ours);
   });
 
   it('is its annotations when asked for, but those of tools and of the operators', () => {
