@@ -192,8 +192,8 @@ export function createLeaderElection(options: LeaderElectionOptions): LeaderElec
           if (age() < renewDeadline) turn(true);
           if (leading) return true;
         }
-        // Those who wait together do not come together, and who leaves is followed within one period.
-        await pause(clock, retryPeriod * (0.5 + 0.5 * random()), signal);
+        // Those who wait together do not come together, and who leaves is followed well within one period.
+        await pause(clock, retryPeriod * (0.25 + 0.5 * random()), signal);
       }
       return false;
     },

@@ -308,7 +308,7 @@ describe("another's lease", () => {
     const stop = new AbortController();
     server.passage = ({ method, path }) => new KubeError(method, path, 403, 'Forbidden');
     const acquired = election.acquire(stop.signal);
-    await pass(clock, 4_500);
+    await pass(clock, 4_000);
     stop.abort();
     expect([await acquired, told]).toEqual([false, ['failure 1', 'failure 2', 'failure 3']]);
   });
