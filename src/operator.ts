@@ -108,10 +108,12 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   const announcer = createAnnouncer(log, events);
 
   const cache = createClusterCache();
-  const itemQueue = createWorkQueue({ clock, random, backoff });
-  const deploymentQueue = createWorkQueue({ clock, random, backoff });
-  const workloadQueue = createWorkQueue({ clock, random, backoff });
-  const consumerStatusQueue = createWorkQueue({ clock, random, backoff });
+  let leads = election === undefined;
+  const queueOptions = { clock, random, backoff, isWorkedOn: () => leads };
+  const itemQueue = createWorkQueue(queueOptions);
+  const deploymentQueue = createWorkQueue(queueOptions);
+  const workloadQueue = createWorkQueue(queueOptions);
+  const consumerStatusQueue = createWorkQueue(queueOptions);
   const outagePace = createPace(clock, outageInterval);
   const itemContention = createContention(clock);
   const deploymentContention = createContention(clock);
@@ -212,7 +214,6 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   const running: Promise<void>[] = [];
   /** Namespaces that have been read; undefined stands for all. */
   const namespacesRead = new Set<string | undefined>();
-  let leads = election === undefined;
   /** Writes under way have ended. */
   const settled = new AbortController();
   let holding: Promise<void> | undefined;
