@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
 import { z } from 'zod';
 import { parseDuration } from './runtime/duration.ts';
 
@@ -27,6 +29,10 @@ export interface Config {
   readonly restartDebounce: number;
   /** How many rollouts that we began may be under way at a time; 0 is no limit. */
   readonly maxRestarts: { readonly inAll: number; readonly perNamespace: number };
+  /** Of several replicas one acts, by a Lease. */
+  readonly leaderElection: LeaderElectionConfig;
+  /** Serve metrics over TLS, to those that the API server lets read them; undefined for plain HTTP, to everybody. */
+  readonly metricsSecure: MetricsSecureConfig | undefined;
   /** Say what would be done, and do nothing. */
   readonly plan: boolean;
   /** The file that settings come from too; the vault policy in it may change. */
@@ -42,6 +48,24 @@ export interface ListenAddress {
   /** Undefined: all interfaces. */
   readonly host: string | undefined;
   readonly port: number;
+}
+
+/** Durations in milliseconds, each longer than the next. */
+export interface LeaderElectionConfig {
+  readonly enabled: boolean;
+  readonly leaseDuration: number;
+  readonly renewDeadline: number;
+  readonly retryPeriod: number;
+  /** Where the Lease is; undefined: in the namespace of the credentials. */
+  readonly namespace: string | undefined;
+  /** The name of the pod. */
+  readonly identity: string;
+}
+
+/** Files in PEM; without them a certificate is made when the process starts. */
+export interface MetricsSecureConfig {
+  readonly certFile: string | undefined;
+  readonly keyFile: string | undefined;
 }
 
 /** Everything that is wrong with the configuration, each problem with its cure. */
@@ -66,11 +90,7 @@ const ignoredFlags = new Map<string, 'boolean' | 'value'>([
   ['zap-encoder', 'value'],
   ['zap-stacktrace-level', 'value'],
   ['zap-time-encoding', 'value'],
-  ['metrics-secure', 'boolean'],
   ['enable-http2', 'boolean'],
-  ['metrics-cert-path', 'value'],
-  ['metrics-cert-name', 'value'],
-  ['metrics-cert-key', 'value'],
   ['webhook-cert-path', 'value'],
   ['webhook-cert-name', 'value'],
   ['webhook-cert-key', 'value'],
@@ -79,10 +99,17 @@ const ignoredFlags = new Map<string, 'boolean' | 'value'>([
 
 const knownFlags = new Map<string, 'boolean' | 'value'>([
   ['leader-elect', 'boolean'],
+  ['leader-elect-lease-duration', 'value'],
+  ['leader-elect-renew-deadline', 'value'],
+  ['leader-elect-retry-period', 'value'],
   ['enable-annotations', 'boolean'],
   ['allow-empty-values', 'boolean'],
   ['health-probe-bind-address', 'value'],
   ['metrics-bind-address', 'value'],
+  ['metrics-secure', 'boolean'],
+  ['metrics-cert-path', 'value'],
+  ['metrics-cert-name', 'value'],
+  ['metrics-cert-key', 'value'],
   ['zap-log-level', 'value'],
   ['plan', 'boolean'],
   ['restart-mode', 'value'],
@@ -174,9 +201,6 @@ export function readConfig(
   if (variable('MANAGE_CONNECT')?.toLowerCase() === 'true') {
     warnings.push('MANAGE_CONNECT has no effect: deploy the Connect server beside the operator, for instance with its own chart');
   }
-  if (flag('leader-elect')) {
-    warnings.push('--leader-elect has no effect in this version: run one replica, and none of the old operator beside it');
-  }
 
   const config: Config = {
     connectHost: host ?? '',
@@ -207,6 +231,13 @@ export function readConfig(
       inAll: limit('max-restarts', '50'),
       perNamespace: limit('max-restarts-per-namespace', '10'),
     },
+    leaderElection: {
+      enabled: flag('leader-elect'),
+      ...electionTimes(flags, problems),
+      namespace: variable('POD_NAMESPACE'),
+      identity: variable('POD_NAME') ?? hostname(),
+    },
+    metricsSecure: flag('metrics-secure') ? certificateFiles(flags) : undefined,
     plan: flag('plan'),
     configFile: undefined,
     vaultPolicy: undefined,
@@ -260,6 +291,37 @@ function certificates(file: string | undefined, problems: string[]): string | un
     problems.push('SSL_CERT_FILE names a file that cannot be read: check its path and permissions, or unset it');
   }
   return undefined;
+}
+
+/** Go durations → milliseconds. A lease must outlive its renewal, and a renewal its attempts. */
+function electionTimes(
+  flags: ReadonlyMap<string, string>,
+  problems: string[],
+): Pick<LeaderElectionConfig, 'leaseDuration' | 'renewDeadline' | 'retryPeriod'> {
+  const duration = (name: string, fallback: string): number => {
+    const time = parseDuration(flags.get(name) ?? fallback);
+    if (time === undefined || time < 1) problems.push(`--${name} must be a duration, for instance ${fallback}`);
+    return time ?? Number.NaN;
+  };
+  const leaseDuration = duration('leader-elect-lease-duration', '15s');
+  const renewDeadline = duration('leader-elect-renew-deadline', '10s');
+  const retryPeriod = duration('leader-elect-retry-period', '2s');
+  if (renewDeadline >= leaseDuration || retryPeriod >= renewDeadline) {
+    problems.push(
+      '--leader-elect-lease-duration must be more than --leader-elect-renew-deadline, and that more than --leader-elect-retry-period',
+    );
+  }
+  return { leaseDuration, renewDeadline, retryPeriod };
+}
+
+/** A folder of files named as cert-manager and Kubernetes name them, unless flags say otherwise. */
+function certificateFiles(flags: ReadonlyMap<string, string>): MetricsSecureConfig {
+  const folder = flags.get('metrics-cert-path');
+  if (folder === undefined) return { certFile: undefined, keyFile: undefined };
+  return {
+    certFile: join(folder, flags.get('metrics-cert-name') ?? 'tls.crt'),
+    keyFile: join(folder, flags.get('metrics-cert-key') ?? 'tls.key'),
+  };
 }
 
 /** Seconds → milliseconds. What cannot be read means the default, as with the old operator, and a warning. */

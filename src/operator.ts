@@ -1,5 +1,6 @@
-import { group, plural } from './api/names.ts';
-import type { Config } from './config.ts';
+import { randomUUID } from 'node:crypto';
+import { group, leaseName, plural } from './api/names.ts';
+import type { Config, ListenAddress } from './config.ts';
 import { createConnectClient } from './connect/client.ts';
 import type { Outage } from './connect/gate.ts';
 import { createConnectToken } from './connect/token.ts';
@@ -22,21 +23,27 @@ import { watchPolicy } from './controllers/policy-watch.ts';
 import { createTriggers } from './controllers/triggers.ts';
 import { createVaultAccess } from './controllers/vault-access.ts';
 import { createWorkloadReconciler } from './controllers/workload-reconciler.ts';
-import { createKubeClient, isConflict, KubeError } from './kube/client.ts';
+import { createAccessReview } from './kube/access-review.ts';
+import { createKubeClient, isConflict, isFenced, KubeError } from './kube/client.ts';
 import { createClusterCache, isOptional, reflectCluster } from './kube/cluster-cache.ts';
 import type { LoadCredentials } from './kube/credentials.ts';
 import { createEventRecorder } from './kube/events.ts';
+import { createLeaderElection, type LeaderElection, LeaseError } from './kube/lease.ts';
 import { eventSubject, onePasswordItems } from './kube/objects.ts';
 import type { ResourceType } from './kube/resource.ts';
-import { healthEndpoints, listen, type Listener } from './observability/http.ts';
+import { readCertificate, watchCertificate } from './observability/certificate-files.ts';
+import { authorized, type Endpoint, healthEndpoints, listen, type Listener } from './observability/http.ts';
 import { describeError, type Log } from './observability/log.ts';
 import { createMetrics } from './observability/metrics.ts';
+import { selfSignedCertificate } from './observability/self-signed-certificate.ts';
 import { type Clock, systemClock } from './runtime/clock.ts';
 import { type ControllerOptions, done, runController } from './runtime/controller.ts';
+import { createHeartbeat } from './runtime/heartbeat.ts';
 import { createPace } from './runtime/pace.ts';
 import { type Random, systemRandom } from './runtime/random.ts';
 import { createWorkQueue } from './runtime/work-queue.ts';
 import { readVaultPolicy } from './vault-policy-file.ts';
+import { createWorkerProgress } from './runtime/worker-progress.ts';
 import { version } from './version.ts';
 
 export interface OperatorOptions {
@@ -60,6 +67,8 @@ const backoff = { base: 500, max: 8_000 };
 /** Between two resources that say that an outage lasts, or is over: not more than 20 status writes a second; in milliseconds. */
 const outageInterval = 50;
 const forbiddenPause = 30_000;
+/** An event loop that was kept from turning for so long, in milliseconds, is not well. */
+const stalledLoop = 30_000;
 const defaultTimes = {
   /** After a change a vault is listed at every poll for this long. */
   settleTime: 30_000,
@@ -72,7 +81,10 @@ const defaultTimes = {
 };
 const openPolicy = 'no vaultPolicy: every namespace may read every vault the token reaches';
 
-/** Builds the parts, joins them, and runs until `stop` is aborted. @throws Error when an address to listen on is taken */
+/**
+ * Builds the parts, joins them, and runs until `stop` is aborted.
+ * @throws ListenError, CertificateError when it cannot listen; LeaseError when it led and does not any more
+ */
 export async function runOperator(options: OperatorOptions, stop: AbortSignal): Promise<void> {
   const { config, credentials, log, clock = systemClock, random = systemRandom, onReady } = options;
   const { settleTime, fullListingInterval, outageGrace, policyInterval } = { ...defaultTimes, ...options.times };
@@ -85,7 +97,11 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
 
   const userAgent = `keyturn/${version}`;
   const metrics = createMetrics(version);
-  const kube = createKubeClient({ load: credentials, clock, userAgent, onRequest: metrics.kubeRequest });
+  const kubeOptions = { load: credentials, clock, userAgent, onRequest: metrics.kubeRequest };
+  // For what waits for nobody and goes on without leading: the lease, and who may read the metrics.
+  const ownKube = createKubeClient(kubeOptions);
+  const election = config.leaderElection.enabled ? electLeader() : undefined;
+  const kube = createKubeClient({ ...kubeOptions, ...(election && { mayWrite: election.mayWrite }) });
   const token = createConnectToken({
     token: config.connectToken,
     file: config.connectTokenFile,
@@ -106,10 +122,12 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   const announcer = createAnnouncer(log, events);
 
   const cache = createClusterCache();
-  const itemQueue = createWorkQueue({ clock, random, backoff });
-  const deploymentQueue = createWorkQueue({ clock, random, backoff });
-  const workloadQueue = createWorkQueue({ clock, random, backoff });
-  const consumerStatusQueue = createWorkQueue({ clock, random, backoff });
+  let leads = election === undefined;
+  const queueOptions = { clock, random, backoff, isWorkedOn: () => leads };
+  const itemQueue = createWorkQueue(queueOptions);
+  const deploymentQueue = createWorkQueue(queueOptions);
+  const workloadQueue = createWorkQueue(queueOptions);
+  const consumerStatusQueue = createWorkQueue(queueOptions);
   const outagePace = createPace(clock, outageInterval);
   const itemContention = createContention(clock);
   const deploymentContention = createContention(clock);
@@ -210,11 +228,18 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   let vaultPolicy = config.vaultPolicy;
   if (vaultPolicy === undefined) log.warn(openPolicy);
 
+  const heartbeat = createHeartbeat(clock);
+  const progress = createWorkerProgress({ clock });
   const running: Promise<void>[] = [];
-  let ready = false;
+  /** Namespaces that have been read; undefined stands for all. */
+  const namespacesRead = new Set<string | undefined>();
+  /** Writes under way have ended. */
+  const settled = new AbortController();
+  let holding: Promise<void> | undefined;
   let crdMissed = false;
   const forbidden = new Set<string>();
   const listeners: Listener[] = [];
+  let stopCertificateWatch: (() => void) | undefined;
   try {
     await openListeners();
     const { watchNamespaces } = config;
@@ -225,6 +250,11 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     );
     running.push(reflection.ended);
     await Promise.race([reflection.started, reflection.ended]);
+    if (election !== undefined && !signal.aborted) {
+      log.info('the cluster has been read; waiting to lead');
+      await Promise.race([election.acquire(signal), reflection.ended]);
+      holding = leads ? election.hold(settled.signal) : undefined;
+    }
     if (!signal.aborted) {
       log.info({ resources: cache.items.size, secrets: cache.secrets.size, workloads: cache.workloads.size }, 'reconciling');
       onReady?.();
@@ -244,12 +274,22 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
       followPolicy(),
       runPoll({ index, connect, clock, interval: config.pollingInterval, onFailure: pollFailed }, signal),
     );
-    await Promise.all(running);
+    await Promise.race([Promise.all(running), ...(holding === undefined ? [] : [holding])]);
+  } catch (error) {
+    failed.abort();
+    // Somebody else may act by now: nothing that is under way is waited for.
+    if (error instanceof LeaseError) await kube.close();
+    throw error;
   } finally {
     failed.abort();
     await Promise.allSettled(running);
+    settled.abort();
+    await Promise.allSettled([holding]);
+    await election?.release();
+    heartbeat.stop();
     rollouts.close();
-    await Promise.all([...listeners.map((listener) => listener.close()), kube.close(), connect.close()]);
+    stopCertificateWatch?.();
+    await Promise.all([...listeners.map((listener) => listener.close()), kube.close(), ownKube.close(), connect.close()]);
   }
 
   function run(name: string, queue: ControllerOptions['queue'], workers: number, reconcile: ControllerOptions['reconcile']): Promise<void> {
@@ -258,9 +298,12 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
         queue,
         clock,
         workers,
-        reconcile,
+        reconcile: progress.watch(name, queue, reconcile),
         onError: (key, error) =>
-          log[isConflict(error) ? 'debug' : 'error']({ controller: name, key, ...describeError(error) }, 'reconcile failed; trying again'),
+          log[isConflict(error) || isFenced(error) ? 'debug' : 'error'](
+            { controller: name, key, ...describeError(error) },
+            'reconcile failed; trying again',
+          ),
         pauseAfter,
         onReconciled: (result) => metrics.reconciled(name, result),
       },
@@ -313,10 +356,43 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   }
 
   function namespaceRead(namespace: string | undefined): void {
-    ready = true;
+    namespacesRead.add(namespace);
     log.debug({ namespace }, 'read');
+    if (leads) takeOver(namespace);
+  }
+
+  /** What is to be found out when we begin to act in a namespace, or in all: another process may have acted until now. */
+  function takeOver(namespace: string | undefined): void {
     workloadReconciler.takeOver(namespace);
     triggers.namespaceRead(namespace);
+  }
+
+  function electLeader(): LeaderElection {
+    const { identity, namespace = ownKube.namespace, leaseDuration, renewDeadline, retryPeriod } = config.leaderElection;
+    if (namespace === undefined) {
+      throw new LeaseError('it is not known in which namespace the lease is: set POD_NAMESPACE to the namespace of the operator');
+    }
+    return createLeaderElection({
+      kube: ownKube,
+      clock,
+      random,
+      namespace,
+      name: leaseName,
+      // A container that is started again has the name of its pod, and what the one before it has sent may still be under way.
+      identity: `${identity}_${randomUUID()}`,
+      leaseDuration,
+      renewDeadline,
+      retryPeriod,
+      onLeader(leading) {
+        leads = leading;
+        if (!leading) return;
+        log.info({ lease: `${namespace}/${leaseName}` }, 'leading');
+        for (const read of namespacesRead) takeOver(read);
+      },
+      onHolder: (holder) => log.info({ holder }, holder === '' ? 'nobody leads' : 'another process leads'),
+      onFailure: ({ message }, failures) =>
+        log[failures === 3 ? 'error' : 'debug']({ error: message, failures }, 'the lease cannot be read or written; trying again'),
+    });
   }
 
   function watchFailed(error: KubeError, type: ResourceType, failures: number, delay: number): void {
@@ -348,16 +424,37 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
 
   async function openListeners(): Promise<void> {
     const { healthAddress, metricsAddress } = config;
-    const scrape = { '/metrics': async () => ({ status: 200, ...(await metrics.render()) }) };
-    if (healthAddress !== undefined)
-      listeners.push(
-        await listen(
-          '--health-probe-bind-address',
-          healthAddress,
-          healthEndpoints(() => ready),
-        ),
-      );
-    if (metricsAddress !== undefined) listeners.push(await listen('--metrics-bind-address', metricsAddress, scrape));
+    const health = healthEndpoints({
+      healthz: [
+        {
+          name: 'event-loop',
+          problem: () => (heartbeat.lag > stalledLoop ? `stalled for ${Math.round(heartbeat.lag / 1000)} s` : undefined),
+        },
+        { name: 'workers', problem: progress.problem },
+      ],
+      readyz: [{ name: 'caches', problem: () => (namespacesRead.size > 0 ? undefined : 'still reading the cluster') }],
+    });
+    if (healthAddress !== undefined) listeners.push(await listen('--health-probe-bind-address', healthAddress, health));
+    if (metricsAddress !== undefined) listeners.push(await listenForScrapes(metricsAddress));
+  }
+
+  async function scrape(): ReturnType<Endpoint> {
+    return { status: 200, ...(await metrics.render()) };
+  }
+
+  async function listenForScrapes(address: ListenAddress): Promise<Listener> {
+    const flag = '--metrics-bind-address';
+    if (config.metricsSecure === undefined) return await listen(flag, address, { '/metrics': scrape });
+    const { certFile, keyFile } = config.metricsSecure;
+    const review = createAccessReview({ kube: ownKube, clock, path: '/metrics', verb: 'get' });
+    const files = certFile === undefined || keyFile === undefined ? undefined : { certFile, keyFile };
+    const pair = files === undefined ? selfSignedCertificate(clock.now()) : readCertificate(files);
+    const listener = await listen(flag, address, { '/metrics': authorized(scrape, review) }, pair);
+    if (files !== undefined) {
+      const onFailure = ({ message }: Error): void => log.error({ error: message }, 'the certificate for metrics stays as it was');
+      stopCertificateWatch = watchCertificate({ files, clock, onChange: (next) => listener.renew(next), onFailure }, pair);
+    }
+    return listener;
   }
 }
 

@@ -8,6 +8,9 @@ export const plural = 'onepassworditems';
 /** Field manager and event source of everything we write. */
 export const fieldManager = 'keyturn';
 
+/** The Lease by which replicas elect their leader; the old operator's as well, so that the two never act together. */
+export const leaseName = 'c26807fd.onepassword.com';
+
 /** Left on resources and Deployments by the old operator; removed when met. */
 export const legacyFinalizer = 'onepassword.com/finalizer.secret';
 

@@ -3,6 +3,7 @@ import type { ItemStatus } from '../api/onepassword-item.ts';
 import type { ConnectClient } from '../connect/client.ts';
 import type { VaultIndex } from '../connect/vault-index.ts';
 import { type Clock, pause } from '../runtime/clock.ts';
+import { DeadlineExceeded } from '../runtime/deadline.ts';
 
 export interface PollOptions {
   readonly index: Pick<VaultIndex, 'refresh'>;
@@ -35,9 +36,11 @@ export async function runPoll({ index, connect, clock, interval, onFailure }: Po
         failures = 0;
       } catch (error) {
         if (signal.aborted) return;
-        if (!(error instanceof Failure)) throw error;
+        // The look was that of a reconcile, whose time was over.
+        const failure = error instanceof DeadlineExceeded ? new Failure('ConnectUnavailable', 'Connect was not read in time') : error;
+        if (!(failure instanceof Failure)) throw failure;
         failures += 1;
-        onFailure(error, failures);
+        onFailure(failure, failures);
       }
     }
     const wait = next - clock.monotonic();

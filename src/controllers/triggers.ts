@@ -41,7 +41,7 @@ export interface Triggers {
   readonly rolloutsHeld: (item: string) => void;
   /** Another vault policy holds: whoever asks for a Secret is due. */
   readonly policyChanged: () => void;
-  /** Everything in a namespace, or in all, has been read. */
+  /** Everything in a namespace, or in all, has been read, and is looked at from now on. */
   readonly namespaceRead: (namespace: string | undefined) => void;
 }
 
@@ -175,7 +175,11 @@ export function createTriggers({
     },
     namespaceRead(namespace) {
       const covers = (object: OnePasswordItem | Workload): boolean => namespace === undefined || object.namespace === namespace;
-      for (const resource of cache.items.values()) if (covers(resource)) items.queue.add(objectKey(resource));
+      for (const resource of cache.items.values()) {
+        if (!covers(resource)) continue;
+        items.queue.add(objectKey(resource));
+        consumerStatus.queue.addAfter(objectKey(resource), settleTime);
+      }
       for (const workload of cache.workloads.values()) {
         if (!covers(workload)) continue;
         enqueueClaim(workload);

@@ -16,6 +16,7 @@ export const statefulSets: ResourceType = { root: '/apis/apps/v1', plural: 'stat
 export const daemonSets: ResourceType = { root: '/apis/apps/v1', plural: 'daemonsets' };
 export const rollouts: ResourceType = { root: '/apis/argoproj.io/v1alpha1', plural: 'rollouts' };
 export const controllerRevisions: ResourceType = { root: '/apis/apps/v1', plural: 'controllerrevisions' };
+export const leases: ResourceType = { root: '/apis/coordination.k8s.io/v1', plural: 'leases' };
 export const replicaSets: ResourceType = { root: '/apis/apps/v1', plural: 'replicasets' };
 
 /** The path of all objects of a type, in one namespace or in all. */

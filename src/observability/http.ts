@@ -1,11 +1,32 @@
-import { createServer, type Server } from 'node:http';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createSecureServer, type Server as SecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 
+/** What an endpoint is told of a request. */
+export interface EndpointRequest {
+  readonly query: URLSearchParams;
+  /** The header of that name. */
+  readonly authorization: string | undefined;
+}
+
 /** What a path answers. */
-export type Endpoint = () => Promise<{ readonly status: number; readonly contentType: string; readonly body: string }>;
+export type Endpoint = (request: EndpointRequest) => Promise<{
+  readonly status: number;
+  readonly contentType: string;
+  readonly body: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}>;
+
+/** A certificate and its key, in PEM. */
+export interface KeyPair {
+  readonly cert: string;
+  readonly key: string;
+}
 
 export interface Listener {
   readonly port: number;
+  /** New connections are served with this certificate from now on; of no meaning for plain HTTP. */
+  renew(pair: KeyPair): void;
   close(): Promise<void>;
 }
 
@@ -17,46 +38,94 @@ export class ListenError extends Error {
   }
 }
 
+const timeouts = { requestTimeout: 10_000, headersTimeout: 5_000 };
+
 /**
  * Serves GET of a few fixed paths.
  * @param flag the flag that sets the address, for the error
+ * @param pair for TLS; without it plain HTTP
  * @throws ListenError when the address is taken or not ours
  */
 export async function listen(
   flag: string,
   address: { readonly host: string | undefined; readonly port: number },
   endpoints: Readonly<Record<string, Endpoint>>,
+  pair?: KeyPair,
 ): Promise<Listener> {
-  const server = createServer({ requestTimeout: 10_000, headersTimeout: 5_000 }, (request, response) => {
-    const endpoint = request.method === 'GET' ? endpoints[(request.url ?? '').split('?', 1)[0] ?? ''] : undefined;
+  const serve: RequestListener = (request, response) => {
+    const [path = '', query = ''] = (request.url ?? '').split('?', 2);
+    const endpoint = request.method === 'GET' && Object.hasOwn(endpoints, path) ? endpoints[path] : undefined;
     if (endpoint === undefined) {
       response.writeHead(404).end();
       return;
     }
-    endpoint().then(
-      ({ status, contentType, body }) => response.writeHead(status, { 'content-type': contentType }).end(body),
+    endpoint({ query: new URLSearchParams(query), authorization: request.headers.authorization }).then(
+      ({ status, contentType, body, headers }) => response.writeHead(status, { ...headers, 'content-type': contentType }).end(body),
       () => response.writeHead(500).end(),
     );
-  });
+  };
+  const secure = pair && createSecureServer({ ...timeouts, ...pair }, serve);
+  const server = secure ?? createServer(timeouts, serve);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => reject(new ListenError(flag, address.port, error.code ?? error.name)));
     server.listen({ port: address.port, ...(address.host !== undefined && { host: address.host }) }, () => resolve());
   });
-  return { port: (server.address() as AddressInfo).port, close: () => close(server) };
+  return {
+    port: (server.address() as AddressInfo).port,
+    renew: (next) => secure?.setSecureContext({ ...next }),
+    close: () => close(server),
+  };
 }
 
-function close(server: Server): Promise<void> {
+function close(server: Server | SecureServer): Promise<void> {
   return new Promise((resolve) => {
     server.close(() => resolve());
     server.closeAllConnections();
   });
 }
 
-/** `/healthz` as long as the process answers; `/readyz` once it has seen the cluster. */
-export function healthEndpoints(isReady: () => boolean): Readonly<Record<string, Endpoint>> {
-  return {
-    '/healthz': async () => text(200, 'ok'),
-    '/readyz': async () => (isReady() ? text(200, 'ok') : text(503, 'still reading the cluster')),
+/** One thing that has to be well. */
+export interface HealthCheck {
+  readonly name: string;
+  /** What is wrong, in words for everybody; undefined when nothing is. */
+  readonly problem: () => string | undefined;
+}
+
+/**
+ * Answers as the endpoints of Kubernetes do: `ok`, or with `?verbose` and when something is wrong a line for each check.
+ * @param checks by the name of the endpoint, for instance `healthz`; that the process answers is checked by its answering
+ */
+export function healthEndpoints(checks: Readonly<Record<string, readonly HealthCheck[]>>): Readonly<Record<string, Endpoint>> {
+  return Object.fromEntries(
+    Object.entries(checks).map(([name, all]): [string, Endpoint] => [
+      `/${name}`,
+      async ({ query }) => health(name, all, query.has('verbose')),
+    ]),
+  );
+}
+
+function health(endpoint: string, checks: readonly HealthCheck[], verbose: boolean): Awaited<ReturnType<Endpoint>> {
+  const results = checks.map(({ name, problem }) => ({ name, problem: problem() }));
+  const passed = results.every(({ problem }) => problem === undefined);
+  if (passed && !verbose) return text(200, 'ok');
+  const lines = results.map(({ name, problem }) => (problem === undefined ? `[+]${name} ok` : `[-]${name} failed: ${problem}`));
+  return text(passed ? 200 : 503, ['[+]ping ok', ...lines, `${endpoint} check ${passed ? 'passed' : 'failed'}`, ''].join('\n'));
+}
+
+/** Whether somebody may read an endpoint: yes, not known who it is, not allowed to, or too many ask at a time. */
+export type Access = 'allowed' | 'unauthenticated' | 'forbidden' | 'busy';
+
+const refusals = {
+  unauthenticated: { ...text(401, 'Unauthorized'), headers: { 'www-authenticate': 'Bearer' } },
+  forbidden: text(403, 'Forbidden'),
+  busy: text(503, 'too many reviews of access at a time'),
+} as const;
+
+/** An endpoint for those alone who may read it. */
+export function authorized(endpoint: Endpoint, review: (authorization: string | undefined) => Promise<Access>): Endpoint {
+  return async (request) => {
+    const access = await review(request.authorization);
+    return access === 'allowed' ? endpoint(request) : refusals[access];
   };
 }
 

@@ -14,7 +14,7 @@ export function createLog(level: 'debug' | 'info' | 'error'): Log {
 }
 
 /** Names of our own errors, whose messages are written by us and quote nobody. */
-const ownErrors = new Set(['Failure', 'KubeError', 'ConfigError', 'ListenError']);
+const ownErrors = new Set(['Failure', 'KubeError', 'ConfigError', 'ListenError', 'LeaseError', 'CertificateError', 'DeadlineExceeded']);
 
 /** An error as it may be logged: other people's messages may quote their input, so only the names of their types go on. */
 export function describeError(error: unknown): { readonly error: string; readonly at?: string } {

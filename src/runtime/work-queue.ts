@@ -7,6 +7,11 @@ export interface WorkQueueOptions {
   readonly random: Random;
   /** Between failed attempts at one key. */
   readonly backoff: BackoffOptions;
+  /**
+   * False as long as nobody works on the keys: what is added then is dropped, for it would pile up. Whoever begins to work adds all there is.
+   * Without it keys are always taken in.
+   */
+  readonly isWorkedOn?: () => boolean;
 }
 
 /**
@@ -33,7 +38,7 @@ export interface WorkQueue {
   close(): void;
 }
 
-export function createWorkQueue({ clock, random, backoff }: WorkQueueOptions): WorkQueue {
+export function createWorkQueue({ clock, random, backoff, isWorkedOn = () => true }: WorkQueueOptions): WorkQueue {
   const ready = new Set<string>();
   const active = new Set<string>();
   const again = new Set<string>();
@@ -48,7 +53,7 @@ export function createWorkQueue({ clock, random, backoff }: WorkQueueOptions): W
   }
 
   function add(key: string): void {
-    if (closed) return;
+    if (closed || !isWorkedOn()) return;
     cancelLater(key);
     if (active.has(key)) {
       again.add(key);
@@ -64,7 +69,7 @@ export function createWorkQueue({ clock, random, backoff }: WorkQueueOptions): W
   }
 
   function addAfter(key: string, delay: number): void {
-    if (closed || ready.has(key)) return;
+    if (closed || !isWorkedOn() || ready.has(key)) return;
     const due = clock.monotonic() + delay;
     const planned = later.get(key);
     if (planned !== undefined && planned.due <= due) return;

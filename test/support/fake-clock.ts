@@ -4,6 +4,8 @@ import type { Clock } from '../../src/runtime/clock.ts';
 export interface FakeClock extends Clock {
   /** Moves the time on, calling what falls due on the way, in order of due time. */
   advance(ms: number): void;
+  /** The process is stopped for so long: time goes on, and what falls due meanwhile waits for the next `advance`. */
+  sleep(ms: number): void;
   /** Moves the wall clock alone, forth or back, as setting it does. */
   set(now: number): void;
   /** What is planned: milliseconds from now, earliest first. */
@@ -33,6 +35,7 @@ export function createFakeClock(start = Date.UTC(2026, 0, 1)): FakeClock {
       }
       elapsed = end;
     },
+    sleep: (ms) => void (elapsed += ms),
     set: (now) => void (offset = now - elapsed),
     get timers() {
       return inOrder().map(({ due }) => due - elapsed);

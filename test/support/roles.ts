@@ -22,6 +22,7 @@ export const operatorRules: readonly Rule[] = [
   rule('apps', 'controllerrevisions', 'list'),
   rule('', 'events', 'create', 'patch'),
   rule('', 'namespaces', 'get'),
+  rule('coordination.k8s.io', 'leases', 'get', 'create', 'update'),
 ];
 
 const roles: ResourceType = { root: '/apis/rbac.authorization.k8s.io/v1', plural: 'roles' };

@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import { describe, expect, it } from 'vitest';
 import { ConfigError, readConfig, type Config } from '../../../src/config.ts';
 
@@ -31,6 +32,15 @@ describe('the configuration', () => {
       restartMode: 'restart',
       restartDebounce: 2_000,
       maxRestarts: { inAll: 50, perNamespace: 10 },
+      leaderElection: {
+        enabled: false,
+        leaseDuration: 15_000,
+        renewDeadline: 10_000,
+        retryPeriod: 2_000,
+        namespace: undefined,
+        identity: hostname(),
+      },
+      metricsSecure: undefined,
       plan: false,
       logLevel: 'info',
       warnings: [],
@@ -141,20 +151,38 @@ describe('flags', () => {
     expect(read({}, flags)).toMatchObject({ ...expected, warnings: [] });
   });
 
-  it('of the old operator without meaning here are accepted with one warning, values and all', () => {
-    const old = [
-      '--zap-devel',
-      '-zap-encoder',
-      'json',
-      '--zap-time-encoding=iso8601',
-      '--metrics-secure=false',
-      '--enable-http2',
-      '--kubeconfig=x',
+  it('of the election', () => {
+    const flags = [
+      '--leader-elect',
+      '--leader-elect-lease-duration=3s',
+      '--leader-elect-renew-deadline=2s',
+      '--leader-elect-retry-period=500ms',
     ];
+    expect(read({ POD_NAMESPACE: 'ops', POD_NAME: 'keyturn-0' }, flags).leaderElection).toEqual({
+      enabled: true,
+      leaseDuration: 3_000,
+      renewDeadline: 2_000,
+      retryPeriod: 500,
+      namespace: 'ops',
+      identity: 'keyturn-0',
+    });
+  });
+
+  it('of secure metrics', () => {
+    expect(read({}, ['--metrics-secure']).metricsSecure).toEqual({ certFile: undefined, keyFile: undefined });
+    const files = { certFile: '/certs/tls.crt', keyFile: '/certs/tls.key' };
+    expect(read({}, ['--metrics-secure', '--metrics-cert-path=/certs']).metricsSecure).toEqual(files);
+    const named = ['--metrics-secure', '--metrics-cert-path=/certs', '--metrics-cert-name=a', '--metrics-cert-key=b'];
+    expect(read({}, named).metricsSecure).toEqual({ certFile: '/certs/a', keyFile: '/certs/b' });
+    expect(read({}, ['--metrics-cert-path=/certs']).metricsSecure).toBeUndefined();
+  });
+
+  it('of the old operator without meaning here are accepted with one warning, values and all', () => {
+    const old = ['--zap-devel', '-zap-encoder', 'json', '--zap-time-encoding=iso8601', '--enable-http2', '--kubeconfig=x'];
     const config = read({}, [...old, '--enable-annotations']);
     expect(config.enableAnnotations).toBe(true);
     expect(config.warnings).toEqual([
-      'accepted, but without effect here: --zap-devel, --zap-encoder, --zap-time-encoding, --metrics-secure, --enable-http2, --kubeconfig',
+      'accepted, but without effect here: --zap-devel, --zap-encoder, --zap-time-encoding, --enable-http2, --kubeconfig',
     ]);
   });
 
@@ -166,6 +194,9 @@ describe('flags', () => {
     ['--metrics-bind-address=', /--metrics-bind-address needs a value/],
     ['--metrics-bind-address=:99999', /host:port, :port, or 0/],
     ['--metrics-bind-address=8080', /host:port, :port, or 0/],
+    ['--leader-elect-lease-duration=10s', /--leader-elect-lease-duration must be more than/],
+    ['--leader-elect-retry-period=10s', /more than --leader-elect-retry-period/],
+    ['--leader-elect-renew-deadline=soon', /--leader-elect-renew-deadline must be a duration/],
     ['--zap-log-level=0', /--zap-log-level must be/],
     ['--zap-log-level=-1', /--zap-log-level must be/],
     ['--restart-mode', /--restart-mode needs a value/],

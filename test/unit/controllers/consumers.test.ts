@@ -104,7 +104,7 @@ describe('what a resource says', () => {
   it('of restarts counts for no Secret that another one owns', () => {
     const { items, workloads, consumers } = setUp();
     items.put(resource('db', 'true'));
-    const claim = { itemPath: 'p', secretName: 'db', autoRestart: 'false', record: {} };
+    const claim = { itemPath: 'p', secretName: 'db', autoRestart: 'false', sync: undefined, record: {} };
     workloads.put({ ...workload('owner', []), claim });
     const ownerReferences = [{ apiVersion: 'apps/v1', kind: 'Deployment', name: 'owner', uid: 'owner' }];
     expect(consumers.optIn({ ...secret('db'), ownerReferences }, workload('a', ['db'])).restarts).toBe(false);

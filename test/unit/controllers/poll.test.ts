@@ -1,6 +1,8 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { createVaultIndex } from '../../../src/connect/vault-index.ts';
 import { isMoved, runPoll } from '../../../src/controllers/poll.ts';
+import { DeadlineExceeded } from '../../../src/runtime/deadline.ts';
+import { createFakeClock } from '../../support/fake-clock.ts';
 import { connect } from '../connect/connect-server.ts';
 
 const signal = new AbortController().signal;
@@ -104,4 +106,24 @@ it('an item has moved when it has another version than its Secret, when it is go
   const held = { path: 'p', vaultId, id, version: 2 };
   const others = [{ ...held, version: 1 }, { ...held, version: 3 }, { ...held, id: 'g'.repeat(26) }, undefined];
   expect([isMoved(held, index), ...others.map((item) => isMoved(item, index))]).toEqual([false, true, true, true, true]);
+});
+
+it('a poll goes on when it shared the look of a reconcile whose time was over', async () => {
+  const clock = createFakeClock();
+  const stop = new AbortController();
+  const told: string[] = [];
+  let looks = 0;
+  const index = {
+    refresh: async (): Promise<void> => {
+      looks += 1;
+      if (looks === 1) throw new DeadlineExceeded(300_000);
+    },
+  };
+  const client = { outage: () => undefined, probeIn: 0 };
+  const ended = runPoll({ index, connect: client, clock, interval: 1_000, onFailure: ({ reason }) => told.push(reason) }, stop.signal);
+  await vi.waitFor(() => expect(told).toEqual(['ConnectUnavailable']), { interval: 1 });
+  clock.advance(1_000);
+  await vi.waitFor(() => expect(looks).toBe(2), { interval: 1 });
+  stop.abort();
+  await ended;
 });

@@ -27,7 +27,7 @@ async function setUp() {
   const cache = createClusterCache();
   const queueOf = () => createWorkQueue({ clock, random: () => 0.5, backoff: { base: 1_000, max: 60_000 } });
   const [items, deployments, workloads, consumerStatus] = [queueOf(), queueOf(), queueOf(), queueOf()];
-  createTriggers({
+  const triggers = createTriggers({
     cache,
     consumers: createConsumers({ ...cache, owners: createOwners(cache), autoRestart: false }),
     owners: createOwners(cache),
@@ -70,7 +70,7 @@ async function setUp() {
     );
   }
   await due();
-  return { due, optIn };
+  return { due, optIn, triggers };
 }
 
 it('the workloads of a namespace that opts in are due, and the counts of those that they consume', async () => {
@@ -83,4 +83,10 @@ it('nobody is due for a namespace that changes in something else', async () => {
   const { due, optIn } = await setUp();
   optIn();
   expect(await due()).toEqual({ workloads: [], counts: [] });
+});
+
+it('all of a namespace is due when it has been read, or is taken over from another process, and its counts too', async () => {
+  const { due, triggers } = await setUp();
+  triggers.namespaceRead('ns');
+  expect(await due()).toEqual({ workloads: ['ns/Deployment/shop'], counts: ['ns/db'] });
 });

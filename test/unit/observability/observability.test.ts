@@ -75,10 +75,13 @@ async function serve(endpoints: Readonly<Record<string, Endpoint>>): Promise<(pa
 describe('the endpoints', () => {
   it('say that the process lives, and whether it has read the cluster', async () => {
     let ready = false;
-    const get = await serve(healthEndpoints(() => ready));
-    expect([await get('/healthz'), await get('/readyz?verbose')]).toEqual(['200 ok', '503 still reading the cluster']);
+    const problem = (): string | undefined => (ready ? undefined : 'still reading the cluster');
+    const get = await serve(healthEndpoints({ healthz: [], readyz: [{ name: 'caches', problem }] }));
+    expect(await get('/healthz')).toBe('200 ok');
+    expect(await get('/readyz')).toBe('503 [+]ping ok\n[-]caches failed: still reading the cluster\nreadyz check failed');
     ready = true;
     expect(await get('/readyz')).toBe('200 ok');
+    expect(await get('/readyz?verbose')).toBe('200 [+]ping ok\n[+]caches ok\nreadyz check passed');
   });
 
   it('answer nothing else, and quote no failure', async () => {

@@ -152,3 +152,18 @@ describe('a queue that is closed', () => {
     expect(queue.idle).toBe(true);
   });
 });
+
+it('a queue on which nobody works holds nothing, and takes in what is added from then on', async () => {
+  const clock = createFakeClock();
+  let works = false;
+  const queue = createWorkQueue({ clock, random: () => 1, backoff: { base: 1_000, max: 8_000 }, isWorkedOn: () => works });
+  queue.add('a');
+  queue.addAfter('b', 100);
+  queue.addFailed('c');
+  expect([queue.depth, clock.timers]).toEqual([0, []]);
+  works = true;
+  queue.add('a');
+  queue.addAfter('b', 100);
+  clock.advance(100);
+  expect(await drain(queue)).toEqual(['a', 'b']);
+});
