@@ -119,7 +119,7 @@ it('a poll goes on when it shared the look of a reconcile whose time was over', 
       if (looks === 1) throw new DeadlineExceeded(300_000);
     },
   };
-  const client = { outage: () => undefined, probeIn: 0 };
+  const client = { outage: () => undefined, probeIn: 0, reloadToken: () => false };
   const ended = runPoll({ index, connect: client, clock, interval: 1_000, onFailure: ({ reason }) => told.push(reason) }, stop.signal);
   await vi.waitFor(() => expect(told).toEqual(['ConnectUnavailable']), { interval: 1 });
   clock.advance(1_000);
