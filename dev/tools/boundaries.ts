@@ -17,7 +17,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   main: ['operator', 'plan', 'config', 'kube', 'observability', 'runtime', 'version', 'api'],
   operator: ['version', 'config', 'controllers', 'domain', 'connect', 'kube', 'runtime', 'observability', 'api'],
   plan: ['version', 'config', 'controllers', 'domain', 'connect', 'kube', 'runtime', 'observability', 'api'],
-  config: ['api', 'runtime'],
+  config: ['domain', 'runtime', 'api'],
   controllers: ['domain', 'connect', 'kube', 'runtime', 'observability', 'api'],
   connect: ['domain', 'runtime', 'api'],
   kube: ['domain', 'runtime', 'api'],
