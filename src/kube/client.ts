@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Agent, Dispatcher } from 'undici';
 import type { Clock } from '../runtime/clock.ts';
 import { createAgent } from '../runtime/http-agent.ts';
-import { withDeadline } from '../runtime/deadline.ts';
+import { lateAbort, withDeadline } from '../runtime/deadline.ts';
 import { askedDelay, transportCode } from '../runtime/transport.ts';
 import type { Authentication, Credentials, LoadCredentials } from './credentials.ts';
 
@@ -36,7 +36,15 @@ export function isRefusal(error: unknown): error is KubeError {
 
 /** True when a request may have been carried out though it failed. */
 export function isUncertain(error: unknown): boolean {
-  return error instanceof KubeError && (error.status === 0 || error.status > 500);
+  return error instanceof KubeError && !isFenced(error) && (error.status === 0 || error.status > 500);
+}
+
+/** The reason of a write that was not begun, because this process does not lead, or may not for much longer. */
+const notLeader = 'NotLeader';
+
+/** True for a write that was never sent: another process may be the one who writes now. */
+export function isFenced(error: unknown): boolean {
+  return error instanceof KubeError && error.status === 0 && error.reason === notLeader;
 }
 
 export interface KubeRequest {
@@ -47,7 +55,10 @@ export interface KubeRequest {
   /** Defaults to JSON, and for PATCH to a merge patch. */
   readonly contentType?: string;
   readonly accept?: string;
+  /** A read ends with it. A write that has set out is waited for a while, for nobody would know whether it arrived. */
   readonly signal?: AbortSignal;
+  /** Milliseconds for the whole of it, instead of the usual minute. */
+  readonly timeout?: number;
 }
 
 export interface KubeClient {
@@ -68,6 +79,8 @@ export interface KubeClientOptions {
   readonly userAgent: string;
   /** After each request: for metrics. */
   readonly onRequest?: (method: string, status: number) => void;
+  /** Asked before each write, at the moment its first byte would leave; false refuses it (`isFenced`). Without it every write may go. */
+  readonly mayWrite?: () => boolean;
 }
 
 /** Tokens on disk are read again after this long, as client-go does; in milliseconds. */
@@ -78,9 +91,11 @@ const requestTime = 60_000;
 /** A watch is quiet between bookmarks, which come about once a minute. */
 const watchSilence = 150_000;
 const maxConnections = 48;
+/** How long a write under way may go on when its signal is aborted, in milliseconds: within what a shutdown may take. */
+const writeGrace = 6_000;
 
 /** A client for the API server over connections that are kept; requests at the same time are bounded, watches are not. */
-export function createKubeClient({ load, clock, userAgent, onRequest }: KubeClientOptions): KubeClient {
+export function createKubeClient({ load, clock, userAgent, onRequest, mayWrite = () => true }: KubeClientOptions): KubeClient {
   let credentials: Credentials = load();
   let session: { authentication: Authentication; requests: Agent; watches: Agent; since: number } | undefined;
   let refreshing: Promise<void> | undefined;
@@ -130,8 +145,8 @@ export function createKubeClient({ load, clock, userAgent, onRequest }: KubeClie
     rejected?: Authentication,
   ): Promise<{ response: Dispatcher.ResponseData; authentication: Authentication }> {
     try {
-      const { authentication, [kind]: dispatcher } = await currentSession(rejected);
-      const response = await dispatcher.request({
+      const { authentication, [kind]: agent } = await currentSession(rejected);
+      const response = await (isRead(method) ? agent : agent.compose(fence(mayWrite))).request({
         origin: credentials.server,
         path,
         method,
@@ -149,8 +164,9 @@ export function createKubeClient({ load, clock, userAgent, onRequest }: KubeClie
       onRequest?.(method, response.statusCode);
       return { response, authentication };
     } catch (error) {
-      onRequest?.(method, 0);
-      throw new KubeError(method, path, 0, transportCode(error) ?? 'RequestFailed');
+      const reason = transportCode(error) ?? 'RequestFailed';
+      if (reason !== notLeader) onRequest?.(method, 0);
+      throw new KubeError(method, path, 0, reason);
     }
   }
 
@@ -161,8 +177,11 @@ export function createKubeClient({ load, clock, userAgent, onRequest }: KubeClie
 
   return {
     async request<T>(request: KubeRequest): Promise<T> {
+      const { timeout = requestTime } = request;
+      const patience = isRead(request.method) ? undefined : lateAbort(clock, writeGrace, request.signal);
       try {
-        return await withDeadline(clock, requestTime, request.signal, async (signal) => {
+        if (request.signal?.aborted) throw request.signal.reason;
+        return await withDeadline(clock, timeout, patience?.signal ?? request.signal, async (signal) => {
           const response = await send({ ...request, signal }, 'requests');
           if (response.statusCode >= 400) throw await refusal(request, response, clock.now());
           return await readJson<T>(request, response);
@@ -170,6 +189,8 @@ export function createKubeClient({ load, clock, userAgent, onRequest }: KubeClie
       } catch (error) {
         if (error instanceof KubeError) throw error;
         throw new KubeError(request.method, request.path, 0, transportCode(error) ?? 'RequestFailed');
+      } finally {
+        patience?.end();
       }
     },
     async *watch(request: KubeRequest): AsyncGenerator<string> {
@@ -195,6 +216,25 @@ export function createKubeClient({ load, clock, userAgent, onRequest }: KubeClie
       await Promise.all([session?.requests.destroy(), session?.watches.destroy()]);
     },
   };
+}
+
+function isRead(method: KubeRequest['method']): boolean {
+  return method === 'GET';
+}
+
+/** Refuses a request at the moment it would be written to its connection, however long it waited for one. */
+function fence(mayWrite: () => boolean): Dispatcher.DispatcherComposeInterceptor {
+  return (dispatch) => (options, handler) =>
+    dispatch(options, {
+      onRequestStart(controller, context) {
+        if (!mayWrite()) throw Object.assign(new Error('not the leader'), { code: notLeader });
+        handler.onRequestStart?.(controller, context);
+      },
+      onResponseStart: (...args) => handler.onResponseStart?.(...args),
+      onResponseData: (...args) => handler.onResponseData?.(...args),
+      onResponseEnd: (...args) => handler.onResponseEnd?.(...args),
+      onResponseError: (...args) => handler.onResponseError?.(...args),
+    });
 }
 
 /** A body in a buffer of its own: a string would go through Node's shared pool, where the values of a Secret stay readable. */

@@ -35,3 +35,25 @@ export async function withDeadline<T>(
     signal?.removeEventListener('abort', abort);
   }
 }
+
+/**
+ * A signal that is aborted `delay` milliseconds after `signal` is: for what had better come to its end by itself.
+ * @returns with `end`, which has to be called when nothing depends on the signal any more
+ */
+export function lateAbort(
+  clock: Clock,
+  delay: number,
+  signal: AbortSignal | undefined,
+): { readonly signal: AbortSignal; readonly end: () => void } {
+  const controller = new AbortController();
+  let cancel: (() => void) | undefined;
+  const plan = (): void => void (cancel = clock.after(delay, () => controller.abort(signal?.reason)));
+  signal?.addEventListener('abort', plan, { once: true });
+  return {
+    signal: controller.signal,
+    end() {
+      cancel?.();
+      signal?.removeEventListener('abort', plan);
+    },
+  };
+}

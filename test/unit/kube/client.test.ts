@@ -1,6 +1,6 @@
 import { inspect } from 'node:util';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { createKubeClient, KubeError, type KubeClient } from '../../../src/kube/client.ts';
+import { createKubeClient, isConflict, isFenced, isUncertain, KubeError, type KubeClient } from '../../../src/kube/client.ts';
 import { createFakeClock, type FakeClock } from '../../support/fake-clock.ts';
 import { clientOptions, type FakeApiServer, startApiServer } from './api-server.ts';
 
@@ -245,5 +245,81 @@ describe('a watch', () => {
     const failure = failureOf(linesOf(client.watch(get)));
     (await api.next()).answer(410, { reason: 'Expired', message: canary });
     expect(await failure).toMatchObject({ status: 410, message: `GET ${path}: 410 Expired` });
+  });
+});
+
+/** A client that writes only as long as it may. */
+async function fenced(
+  mayWrite: () => boolean,
+): Promise<{ readonly api: FakeApiServer; readonly client: KubeClient; readonly clock: FakeClock }> {
+  const api = await startApiServer();
+  const clock = createFakeClock();
+  const client = createKubeClient({ ...clientOptions(api, clock), mayWrite });
+  onTestFinished(() => client.close());
+  return { api, client, clock };
+}
+
+describe('a write', () => {
+  const put = { method: 'PUT', path, body: { a: 1 } } as const;
+
+  it.each(['POST', 'PUT', 'PATCH', 'DELETE'] as const)('is not begun by who may not write: %s', async (method) => {
+    const { api, client } = await fenced(() => false);
+    const failure = await failureOf(client.request({ method, path, body: {} }));
+    expect([isFenced(failure), isUncertain(failure), isConflict(failure), failure.reason]).toEqual([true, false, false, 'NotLeader']);
+    const read = client.request(get);
+    (await api.next()).answer(200, { kind: 'List' });
+    expect([await read, api.count]).toEqual([{ kind: 'List' }, 1]);
+  });
+
+  it('that waited for a connection is not begun when its turn comes too late', async () => {
+    let may = true;
+    const { api, client } = await fenced(() => may);
+    const begun = Array.from({ length: 48 }, () => client.request(put));
+    const exchanges = await Promise.all(begun.map(() => api.next()));
+    const waiting = failureOf(client.request(put));
+    await new Promise(setImmediate);
+    may = false;
+    for (const { answer } of exchanges) answer(200, {});
+    expect(isFenced(await waiting)).toBe(true);
+    expect(await Promise.all(begun)).toHaveLength(48);
+    expect(api.count).toBe(48);
+  });
+
+  it('is not sent once more after a 401 by who may not write any longer', async () => {
+    let may = true;
+    const { api, client } = await fenced(() => may);
+    const failure = failureOf(client.request(put));
+    const { answer } = await api.next();
+    may = false;
+    answer(401, {});
+    expect(isFenced(await failure)).toBe(true);
+    expect(api.count).toBe(1);
+  });
+
+  it('under way when its signal is aborted goes on, for a while', async () => {
+    const { api, client, clock } = await setUp();
+    const stop = new AbortController();
+    const [finished, hanging] = [
+      client.request({ ...put, signal: stop.signal }),
+      failureOf(client.request({ ...put, signal: stop.signal })),
+    ];
+    const { answer } = await api.next();
+    await api.next();
+    stop.abort();
+    answer(200, { done: true });
+    expect(await finished).toEqual({ done: true });
+    expect(await failureOf(client.request({ ...put, signal: stop.signal }))).toMatchObject({ status: 0 });
+    expect(api.count).toBe(2);
+    clock.advance(6_000);
+    expect((await hanging).status).toBe(0);
+    expect(clock.timers).toEqual([]);
+  });
+
+  it('ends when the time it was given is over', async () => {
+    const { api, client, clock } = await setUp();
+    const failure = failureOf(client.request({ ...put, timeout: 100 }));
+    await api.next();
+    clock.advance(100);
+    expect(await failure).toMatchObject({ status: 0, reason: 'DEADLINE_EXCEEDED' });
   });
 });
