@@ -25,6 +25,7 @@ import type { LoadCredentials } from './kube/credentials.ts';
 import { createEventRecorder } from './kube/events.ts';
 import { eventSubject, onePasswordItems } from './kube/objects.ts';
 import type { ResourceType } from './kube/resource.ts';
+import { createFailureLog } from './observability/failure-log.ts';
 import { healthEndpoints, listen, type Listener } from './observability/http.ts';
 import { describeError, type Log } from './observability/log.ts';
 import { createMetrics } from './observability/metrics.ts';
@@ -90,6 +91,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   });
   const events = createEventRecorder({ kube, clock, signal, onLost: () => log.debug('an event was lost') });
   const announcer = createAnnouncer(log, events);
+  const failureLog = createFailureLog(log, clock);
 
   const cache = createClusterCache();
   const itemQueue = createWorkQueue({ clock, random, backoff });
@@ -240,7 +242,9 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
         workers,
         reconcile,
         onError: (key, error) =>
-          log[isConflict(error) ? 'debug' : 'error']({ controller: name, key, ...describeError(error) }, 'reconcile failed; trying again'),
+          isConflict(error)
+            ? log.debug({ controller: name, key, ...describeError(error) }, 'reconcile failed; trying again')
+            : failureLog.failed(`${name} ${key}`, error, { controller: name, key }),
         pauseAfter,
         onReconciled: (result) => metrics.reconciled(name, result),
       },

@@ -144,7 +144,8 @@ export const settings = {
     type: vaultPolicy,
     default: undefined,
     otherwise: 'every namespace may use every vault',
-    about: 'Which namespaces (names, in which * is any text) may use which vaults (names or ids); when it is there, all else is denied.',
+    about:
+      'Which namespaces (names, in which * is any text) may use which vaults (names, ids, or * for all); when it is there, all else is denied.',
   }),
 
   watchNamespace: setting({
@@ -342,10 +343,10 @@ export const settings = {
   }),
   auditLogMaxbackup: setting({
     group: 'Log and audit',
-    type: wholeNumber({ min: 1, max: 1_000, takes: 'number', must: 'must be a whole number from 1 to 1000' }),
+    type: wholeNumber({ min: 0, max: 1_000, takes: 'number', must: 'must be a whole number up to 1000; 0 keeps all' }),
     flag: 'audit-log-maxbackup',
     default: '10',
-    about: 'How many files that were put aside are kept.',
+    about: 'How many files that were put aside are kept; 0 keeps all.',
   }),
   auditRequired: setting({
     group: 'Log and audit',

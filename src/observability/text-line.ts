@@ -4,7 +4,7 @@
  */
 export function textLine(json: string): string {
   const { time, level, msg, ...fields } = JSON.parse(json) as Readonly<Record<string, unknown>>;
-  const shown = Object.entries(fields).map(([key, value]) => `${key}=${valueText(value)}`);
+  const shown = Object.entries(fields).map(([key, value]) => `${valueText(key)}=${valueText(value)}`);
   return `${[text(time), text(level).toUpperCase().padEnd(5), messageText(text(msg)), ...shown].filter((part) => part !== '').join(' ')}\n`;
 }
 

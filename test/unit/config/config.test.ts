@@ -213,7 +213,7 @@ describe('flags', () => {
       /^--leader-elect-lease-duration must be a duration of at least 1s and at most 10m, for instance 15s$/,
     ],
     ['--audit-log-maxsize=0', /^--audit-log-maxsize must be a whole number of MiB from 1 to 102400$/],
-    ['--audit-log-maxbackup=-1', /^--audit-log-maxbackup must be a whole number from 1 to 1000$/],
+    ['--audit-log-maxbackup=-1', /^--audit-log-maxbackup must be a whole number up to 1000; 0 keeps all$/],
     ['--zap-log-level=0', /--zap-log-level must be/],
     ['--zap-log-level=-1', /--zap-log-level must be/],
     ['--restart-mode', /--restart-mode needs a value/],
