@@ -160,14 +160,17 @@ export function takeEnvironment(environment: Record<string, string | undefined>)
 
 const tokenVariables = ['OP_CONNECT_TOKEN', 'OP_SERVICE_ACCOUNT_TOKEN'];
 
-/** The vault policy that the file holds now. @throws ConfigError when the file cannot be read as a whole */
-export function readVaultPolicy(path: string): VaultPolicy | undefined {
-  const { values, problems } = readConfigFile(path);
-  const wrong = [...problems];
-  const sources = { flags: new Map<string, string>(), variable: () => undefined, file: values, filePath: path };
-  const read = readValues(sources, wrong, []);
-  if (wrong.length > 0) throw new ConfigError(wrong);
-  return read.values.vaultPolicy;
+/** What the configuration file says of vaults: a policy, nothing, or something that cannot be read. */
+export type VaultPolicyFile = { readonly policy: VaultPolicy | undefined } | { readonly problem: string };
+
+/** Reads the vault policy of a file that may have changed. Nothing of a file that has a mistake anywhere is believed. */
+export function readVaultPolicy(path: string): VaultPolicyFile {
+  const { values: file, problems } = readConfigFile(path);
+  // Nothing at all is more likely a file in the making than the wish that everything be allowed.
+  if (file.size === 0 && problems.length === 0) return { problem: `${path} holds no settings` };
+  const found = [...problems];
+  const { values } = readValues({ flags: new Map(), variable: () => undefined, file, filePath: path }, found, []);
+  return found.length > 0 ? { problem: found.join('; ') } : { policy: values.vaultPolicy };
 }
 
 /** Where Connect is, and the token for it. */

@@ -139,6 +139,7 @@ describe('the configuration file', () => {
     writeFileSync(large, ' '.repeat(1024 * 1024 + 1));
     expect(namedBy(join(folder, 'nowhere'))).toEqual(['--config names a file that does not exist: check its path']);
     expect(namedBy(folder)).toEqual(['--config names a folder: name the file in it']);
+    expect(namedBy('/dev/null')).toEqual(['--config names no regular file: name one']);
     expect(namedBy(large)).toEqual(['--config names a file of more than 1 MiB: it must be another one']);
   });
 });
@@ -156,7 +157,7 @@ describe('the vault policy', () => {
       { namespaces: ['*'], vaults: ['Common'] },
     ];
     expect(read(yaml).vaultPolicy).toEqual(policy);
-    expect(readVaultPolicy(path)).toEqual(policy);
+    expect(readVaultPolicy(path)).toEqual({ policy });
   });
 
   it('may be empty, which denies all, and be absent, which does not', () => {
@@ -190,11 +191,21 @@ describe('the vault policy', () => {
     expect(problemsOf(() => read('vaultPolicy:'))).toEqual([`vaultPolicy in ${path} must be a list of entries with namespaces and vaults`]);
   });
 
-  it('of a file that was broken meanwhile is an error, whatever is wrong with it', () => {
-    for (const yaml of ['vaultPolicy: all', 'vaultPolicy: []\nno: 1', 'x: [', 'vaultPolicy: []\nlogLevel: loud']) {
-      writeFileSync(path, yaml);
-      expect(() => readVaultPolicy(path)).toThrow(ConfigError);
-    }
+  it.each([
+    ['vaultPolicy: all', /^vaultPolicy in .* must be a list/],
+    ['vaultPolicy: []\nno: 1', /^"no" in .* is no setting/],
+    ['vaultPolicy: []\nlogLevel: loud', /^logLevel in .* must be debug/],
+    ['x: [', /is no YAML: look at line 1$/],
+    ['', /holds no settings$/],
+    ['# nothing yet', /holds no settings$/],
+  ])('of a file that was broken meanwhile is a problem, and not absent: %j', (yaml, problem) => {
+    writeFileSync(path, yaml);
+    expect(readVaultPolicy(path)).toEqual({ problem: expect.stringMatching(problem) as string });
+  });
+
+  it('of a file that has settings, and none of these, is absent', () => {
+    writeFileSync(path, 'clusterName: blue');
+    expect(readVaultPolicy(path)).toEqual({ policy: undefined });
   });
 });
 
