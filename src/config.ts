@@ -1,19 +1,32 @@
-import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { z } from 'zod';
-import { parseDuration } from './runtime/duration.ts';
+import { ConfigError } from './config/config-error.ts';
+import { readConfigFile } from './config/config-file.ts';
+import { readFlags } from './config/flags.ts';
+import { hostOf, isInCluster, isLoopback } from './config/host.ts';
+import { proxyFor } from './config/proxy.ts';
+import type { ListenAddress, VaultPolicy } from './config/setting-type.ts';
+import { accessToken, trueOrFalse } from './config/setting-type.ts';
+import type { SettingName, Values } from './config/settings.ts';
+import { readSmallFile } from './config/small-file.ts';
+import { type ReadValues, readValues } from './config/values.ts';
 
-/** What the process was asked to do: the environment and flags of the old operator, with the same meanings. */
+export { ConfigError } from './config/config-error.ts';
+export { helpText } from './config/help.ts';
+export type { ListenAddress, VaultPolicy } from './config/setting-type.ts';
+
+/** What the process was asked to do, by flags, the environment and a file. Those of the old operator have the same meanings. */
 export interface Config {
   readonly connectHost: string;
+  /** Empty when the token is in a file. */
   readonly connectToken: string;
-  /** The file that has the token instead; it may change. */
+  /** A file that holds the token, and may change. */
   readonly connectTokenFile: string | undefined;
   /** Certificates in PEM to trust when Connect is asked, instead of the usual ones. */
   readonly connectCa: string | undefined;
-  /** URL of the proxy that leads to the Connect server; it may hold a password. */
+  /** URL of the proxy by which Connect is reached; may hold a password. */
   readonly connectProxy: string | undefined;
+  readonly requireConnectTls: boolean;
   /** Empty: all namespaces. */
   readonly watchNamespaces: readonly string[];
   /** Milliseconds between looks at Connect. */
@@ -23,325 +36,225 @@ export interface Config {
   readonly allowEmptyValues: boolean;
   readonly healthAddress: ListenAddress | undefined;
   readonly metricsAddress: ListenAddress | undefined;
+  /** Undefined: plain HTTP. Without files a certificate is made. */
+  readonly metricsSecure: { readonly certFile: string | undefined; readonly keyFile: string | undefined } | undefined;
+  readonly metricsNamespaceLabel: boolean;
   /** `report` says which workloads would be restarted, and restarts none. */
   readonly restartMode: 'restart' | 'report';
   /** Milliseconds between the last change and the rollout that it calls for. */
   readonly restartDebounce: number;
   /** How many rollouts that we began may be under way at a time; 0 is no limit. */
   readonly maxRestarts: { readonly inAll: number; readonly perNamespace: number };
-  /** Of several replicas one acts, by a Lease. */
-  readonly leaderElection: LeaderElectionConfig;
-  /** Serve metrics over TLS, to those that the API server lets read them; undefined for plain HTTP, to everybody. */
-  readonly metricsSecure: MetricsSecureConfig | undefined;
+  /** Times are milliseconds. */
+  readonly leaderElection: {
+    readonly enabled: boolean;
+    readonly leaseDuration: number;
+    readonly renewDeadline: number;
+    readonly retryPeriod: number;
+    /** Undefined: that of the credentials. */
+    readonly namespace: string | undefined;
+    readonly identity: string;
+  };
+  readonly audit: {
+    /** Undefined: standard output. */
+    readonly path: string | undefined;
+    /** Bytes. */
+    readonly maxSize: number;
+    readonly maxBackups: number;
+    readonly required: boolean;
+  };
+  readonly clusterName: string;
+  readonly podName: string;
   /** Say what would be done, and do nothing. */
   readonly plan: boolean;
-  /** The file that settings come from too; the vault policy in it may change. */
+  readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
+  readonly logFormat: 'json' | 'text';
   readonly configFile: string | undefined;
-  /** Which namespaces may read which vaults; undefined: every one whatever the token reaches. */
-  readonly vaultPolicy: readonly { readonly namespaces: readonly string[]; readonly vaults: readonly string[] }[] | undefined;
-  readonly logLevel: 'debug' | 'info' | 'error';
+  /** Undefined: every namespace may use every vault. */
+  readonly vaultPolicy: VaultPolicy | undefined;
   /** Things that were accepted but mean something else, or nothing, here. */
   readonly warnings: readonly string[];
 }
 
-export interface ListenAddress {
-  /** Undefined: all interfaces. */
-  readonly host: string | undefined;
-  readonly port: number;
+export interface Circumstances {
+  /** Problems that came up elsewhere, to be reported with the others. */
+  readonly problems?: readonly string[];
+  /** Standard output is a terminal. */
+  readonly terminal?: boolean;
 }
 
-/** Durations in milliseconds, each longer than the next. */
-export interface LeaderElectionConfig {
-  readonly enabled: boolean;
-  readonly leaseDuration: number;
-  readonly renewDeadline: number;
-  readonly retryPeriod: number;
-  /** Where the Lease is; undefined: in the namespace of the credentials. */
-  readonly namespace: string | undefined;
-  /** The name of the pod. */
-  readonly identity: string;
-}
-
-/** Files in PEM; without them a certificate is made when the process starts. */
-export interface MetricsSecureConfig {
-  readonly certFile: string | undefined;
-  readonly keyFile: string | undefined;
-}
-
-/** Everything that is wrong with the configuration, each problem with its cure. */
-export class ConfigError extends Error {
-  readonly problems: readonly string[];
-
-  constructor(problems: readonly string[]) {
-    super(
-      `the configuration has ${problems.length === 1 ? 'a problem' : `${problems.length} problems`}:\n${problems.map((p) => `  - ${p}\n`).join('')}`,
-    );
-    this.name = 'ConfigError';
-    this.problems = problems;
-  }
-}
-
-const defaultPollingInterval = 10_000;
-const maxPollingSeconds = 24 * 60 * 60;
-
-/** Flags of the old operator that have no meaning here; those that take a value say so. */
-const ignoredFlags = new Map<string, 'boolean' | 'value'>([
-  ['zap-devel', 'boolean'],
-  ['zap-encoder', 'value'],
-  ['zap-stacktrace-level', 'value'],
-  ['zap-time-encoding', 'value'],
-  ['enable-http2', 'boolean'],
-  ['webhook-cert-path', 'value'],
-  ['webhook-cert-name', 'value'],
-  ['webhook-cert-key', 'value'],
-  ['kubeconfig', 'value'],
-]);
-
-const knownFlags = new Map<string, 'boolean' | 'value'>([
-  ['leader-elect', 'boolean'],
-  ['leader-elect-lease-duration', 'value'],
-  ['leader-elect-renew-deadline', 'value'],
-  ['leader-elect-retry-period', 'value'],
-  ['enable-annotations', 'boolean'],
-  ['allow-empty-values', 'boolean'],
-  ['health-probe-bind-address', 'value'],
-  ['metrics-bind-address', 'value'],
-  ['metrics-secure', 'boolean'],
-  ['metrics-cert-path', 'value'],
-  ['metrics-cert-name', 'value'],
-  ['metrics-cert-key', 'value'],
-  ['zap-log-level', 'value'],
-  ['plan', 'boolean'],
-  ['restart-mode', 'value'],
-  ['restart-debounce', 'value'],
-  ['max-restarts', 'value'],
-  ['max-restarts-per-namespace', 'value'],
-]);
-
-const booleanSchema = z
-  .string()
-  .regex(/^(1|t|true|0|f|false)$/i)
-  .transform((text) => /^(1|t|true)$/i.test(text));
-
-const restartModeSchema = z.enum(['restart', 'report']);
-
-/** A Go duration → milliseconds. */
-const debounceSchema = z
-  .string()
-  .transform((text) => parseDuration(text) ?? Number.NaN)
-  .pipe(z.number().max(600_000));
-
-const limitSchema = z
-  .string()
-  .regex(/^\d{1,6}$/)
-  .transform(Number);
-
-const hostSchema = z.url({ protocol: /^https?$/ });
-
-const namespaceSchema = z.string().regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/);
-
-/** As zap's: a number above 0 is a degree of verbosity, `panic` less than we ever log. */
-const logLevelSchema = z
-  .string()
-  .toLowerCase()
-  .regex(/^(debug|info|error|panic|0*[1-9]\d{0,2})$/)
-  .transform((text) => (text === 'info' ? 'info' : text === 'error' || text === 'panic' ? 'error' : 'debug'));
+/** The environment of a process: name → value. */
+type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * Reads the configuration.
- * @param found problems that came up elsewhere, to be reported with the others
+ * Reads the configuration, and the files that it names.
  * @throws ConfigError with every problem at once
  */
-export function readConfig(
-  environment: Readonly<Record<string, string | undefined>>,
-  args: readonly string[],
-  found: readonly string[] = [],
-): Config {
-  const problems = [...found];
-  const warnings: string[] = [];
+export function readConfig(environment: Environment, args: readonly string[], circumstances: Circumstances = {}): Config {
+  const flags = readFlags(args);
+  const filePath = flags.values.get('config');
+  const file = filePath === undefined ? undefined : readConfigFile(filePath);
+  const problems = [...(circumstances.problems ?? []), ...flags.problems, ...(file?.problems ?? [])];
+  const warnings = [...flags.warnings];
   const variable = (name: string): string | undefined => environment[name]?.trim() || undefined;
+  const sources = { flags: flags.values, variable, file: file?.values ?? new Map<SettingName, unknown>(), filePath: filePath ?? '' };
+  const read = readValues(sources, problems, warnings);
+  const { values } = read;
 
-  function parsed<T>(schema: z.ZodType<T>, text: string, problem: string, fallback: T): T {
-    const result = schema.safeParse(text);
-    if (result.success) return result.data;
-    problems.push(problem);
-    return fallback;
-  }
-
-  const flags = readFlags(args, problems, warnings);
-  const flag = (name: string, fallback = false): boolean => {
-    const text = flags.get(name);
-    return text === undefined ? fallback : parsed(booleanSchema, text, `--${name} must be true or false`, fallback);
-  };
-
-  const limit = (name: string, fallback: string): number =>
-    parsed(limitSchema, flags.get(name) ?? fallback, `--${name} must be a whole number; 0 is no limit`, 0);
-
-  const host = variable('OP_CONNECT_HOST');
-  const token = variable('OP_CONNECT_TOKEN');
-  if (host === undefined && variable('OP_SERVICE_ACCOUNT_TOKEN') !== undefined) {
-    problems.push(
-      'OP_SERVICE_ACCOUNT_TOKEN is set, but items are read from a Connect server only: set OP_CONNECT_HOST and OP_CONNECT_TOKEN',
-    );
-  } else {
-    if (host === undefined)
-      problems.push('OP_CONNECT_HOST is not set: give the URL of the Connect server, for instance http://onepassword-connect:8080');
-    else parsed(hostSchema, host, 'OP_CONNECT_HOST must be a URL that begins with http:// or https://', '');
-    if (token === undefined) problems.push('OP_CONNECT_TOKEN is not set: give an access token of the Connect server');
-    else if (/\s/.test(token)) problems.push('OP_CONNECT_TOKEN has white space inside: give the token alone, on one line');
-  }
-
-  const watchNamespaces = (variable('WATCH_NAMESPACE') ?? '')
-    .split(',')
-    .map((name) => name.trim())
-    .filter((name) => name !== '');
-  for (const name of watchNamespaces) parsed(namespaceSchema, name, `WATCH_NAMESPACE: "${name}" is no name of a namespace`, '');
-
-  const autoRestart = variable('AUTO_RESTART');
+  checkConnect(read, variable, problems);
   if (variable('MANAGE_CONNECT')?.toLowerCase() === 'true') {
     warnings.push('MANAGE_CONNECT has no effect: deploy the Connect server beside the operator, for instance with its own chart');
   }
-
+  const podName = values.podName ?? hostname();
   const config: Config = {
-    connectHost: host ?? '',
-    connectToken: token ?? '',
-    connectTokenFile: undefined,
-    connectCa: certificates(variable('SSL_CERT_FILE'), problems),
-    connectProxy: undefined,
-    watchNamespaces: [...new Set(watchNamespaces)],
-    pollingInterval: pollingInterval(variable('POLLING_INTERVAL'), warnings),
-    autoRestart: autoRestart !== undefined && parsed(booleanSchema, autoRestart, 'AUTO_RESTART must be true or false', false),
-    enableAnnotations: flag('enable-annotations'),
-    allowEmptyValues: flag('allow-empty-values'),
-    healthAddress: listenAddress(flags.get('health-probe-bind-address') ?? ':8081', '--health-probe-bind-address', problems),
-    metricsAddress: listenAddress(flags.get('metrics-bind-address') ?? ':8080', '--metrics-bind-address', problems),
-    restartMode: parsed(
-      restartModeSchema,
-      flags.get('restart-mode') ?? 'restart',
-      '--restart-mode must be restart, or report, which restarts nothing',
-      'restart',
-    ),
-    restartDebounce: parsed(
-      debounceSchema,
-      flags.get('restart-debounce') ?? '2s',
-      '--restart-debounce must be a duration of at most 10m, for instance 2s',
-      0,
-    ),
-    maxRestarts: {
-      inAll: limit('max-restarts', '50'),
-      perNamespace: limit('max-restarts-per-namespace', '10'),
+    connectHost: values.connectHost ?? '',
+    connectToken: values.connectToken ?? '',
+    connectTokenFile: values.connectTokenFile,
+    connectCa: certificates(read, problems),
+    connectProxy: connectProxy(values, problems, warnings),
+    requireConnectTls: values.requireConnectTls,
+    watchNamespaces: values.watchNamespace,
+    pollingInterval: values.pollingInterval,
+    autoRestart: values.autoRestart,
+    enableAnnotations: values.enableAnnotations,
+    allowEmptyValues: values.allowEmptyValues,
+    healthAddress: values.healthProbeBindAddress,
+    metricsAddress: values.metricsBindAddress,
+    metricsSecure: metricsSecure(read, warnings),
+    metricsNamespaceLabel: values.metricsNamespaceLabel,
+    restartMode: values.restartMode,
+    restartDebounce: values.restartDebounce,
+    maxRestarts: { inAll: values.maxRestarts, perNamespace: values.maxRestartsPerNamespace },
+    leaderElection: leaderElection(values, podName, problems),
+    audit: {
+      path: values.auditLogPath === '-' ? undefined : values.auditLogPath,
+      maxSize: values.auditLogMaxsize,
+      maxBackups: values.auditLogMaxbackup,
+      required: values.auditRequired,
     },
-    leaderElection: {
-      enabled: flag('leader-elect'),
-      ...electionTimes(flags, problems),
-      namespace: variable('POD_NAMESPACE'),
-      identity: variable('POD_NAME') ?? hostname(),
-    },
-    metricsSecure: flag('metrics-secure') ? certificateFiles(flags) : undefined,
-    plan: flag('plan'),
-    configFile: undefined,
-    vaultPolicy: undefined,
-    logLevel: parsed(
-      logLevelSchema,
-      flags.get('zap-log-level') ?? 'info',
-      '--zap-log-level must be debug, info, error, panic or a number above 0',
-      'info',
-    ),
+    clusterName: values.clusterName,
+    podName,
+    plan: values.plan,
+    logLevel: values.logLevel ?? values.zapLogLevel ?? 'info',
+    logFormat: values.logFormat ?? (circumstances.terminal === true ? 'text' : 'json'),
+    configFile: values.config,
+    vaultPolicy: values.vaultPolicy,
     warnings,
   };
   if (problems.length > 0) throw new ConfigError(problems);
   return config;
 }
 
-/** Flags as Go reads them: one dash or two, `--name=value` or `--name value`, a boolean alone means true. */
-function readFlags(args: readonly string[], problems: string[], warnings: string[]): ReadonlyMap<string, string> {
-  const values = new Map<string, string>();
-  const ignored = new Set<string>();
-  for (let index = 0; index < args.length; index += 1) {
-    const argument = args[index] ?? '';
-    const [, name, given] = /^--?([a-z][a-z0-9-]*)(?:=(.*))?$/s.exec(argument) ?? [];
-    const type = name === undefined ? undefined : (knownFlags.get(name) ?? ignoredFlags.get(name));
-    if (name === undefined || type === undefined) {
-      problems.push(
-        `unknown argument ${name === undefined ? `in position ${index + 1}` : `--${name}`}: the flags are ${[...knownFlags.keys()].map((flag) => `--${flag}`).join(', ')}`,
-      );
-      continue;
-    }
-    let value = given ?? 'true';
-    if (given === undefined && type === 'value') {
-      index += 1;
-      value = args[index] ?? '';
-    }
-    if (ignoredFlags.has(name)) ignored.add(`--${name}`);
-    else if (value === '') problems.push(`--${name} needs a value`);
-    else values.set(name, value);
-  }
-  if (ignored.size > 0) warnings.push(`accepted, but without effect here: ${[...ignored].join(', ')}`);
-  return values;
+/** Whether to print something and end, before anything else is looked at. */
+export function wantsPrinted(args: readonly string[]): 'help' | 'version' | undefined {
+  const { values } = readFlags(args);
+  return (['help', 'version'] as const).find((name) => trueOrFalse.schema.safeParse(values.get(name)).data === true);
 }
 
-/** The certificates of a file in PEM. */
-function certificates(file: string | undefined, problems: string[]): string | undefined {
-  if (file === undefined) return undefined;
-  try {
-    const pem = readFileSync(file, 'utf8');
-    if (pem.includes('-----BEGIN CERTIFICATE-----')) return pem;
-    problems.push('SSL_CERT_FILE names a file without a certificate: give one in PEM, or unset it');
-  } catch {
-    problems.push('SSL_CERT_FILE names a file that cannot be read: check its path and permissions, or unset it');
+/** The environment as the process needs it no more, for whoever it starts: without tokens. */
+export function takeEnvironment(environment: Record<string, string | undefined>): Environment {
+  const taken = { ...environment };
+  for (const name of tokenVariables) Reflect.deleteProperty(environment, name);
+  return taken;
+}
+
+const tokenVariables = ['OP_CONNECT_TOKEN', 'OP_SERVICE_ACCOUNT_TOKEN'];
+
+/** What the configuration file says of vaults: a policy, nothing, or something that cannot be read. */
+export type VaultPolicyFile = { readonly policy: VaultPolicy | undefined } | { readonly problem: string };
+
+/** Reads the vault policy of a file that may have changed. Nothing of a file that has a mistake anywhere is believed. */
+export function readVaultPolicy(path: string): VaultPolicyFile {
+  const { values: file, problems } = readConfigFile(path);
+  // Nothing at all is more likely a file in the making than the wish that everything be allowed.
+  if (file.size === 0 && problems.length === 0) return { problem: `${path} holds no settings` };
+  const found = [...problems];
+  const { values } = readValues({ flags: new Map(), variable: () => undefined, file, filePath: path }, found, []);
+  return found.length > 0 ? { problem: found.join('; ') } : { policy: values.vaultPolicy };
+}
+
+/** Where Connect is, and the token for it. */
+function checkConnect({ values, source }: ReadValues, variable: (name: string) => string | undefined, problems: string[]): void {
+  const host = source('connectHost');
+  const [token, tokenFile] = [source('connectToken'), source('connectTokenFile')];
+  if (host === undefined && variable('OP_SERVICE_ACCOUNT_TOKEN') !== undefined) {
+    problems.push(
+      'OP_SERVICE_ACCOUNT_TOKEN is set, but items are read from a Connect server only: set OP_CONNECT_HOST and OP_CONNECT_TOKEN',
+    );
+    return;
   }
+  if (host === undefined)
+    problems.push('OP_CONNECT_HOST is not set: give the URL of the Connect server, for instance http://onepassword-connect:8080');
+  if (token !== undefined && tokenFile !== undefined)
+    problems.push(`${token} and ${tokenFile} are both set: unset one of them, best ${token}, for a file can be renewed without a restart`);
+  else if (token === undefined && tokenFile === undefined)
+    problems.push(
+      'OP_CONNECT_TOKEN is not set: give an access token of the Connect server, or a file that holds it with OP_CONNECT_TOKEN_FILE',
+    );
+  if (tokenFile !== undefined && values.connectTokenFile !== undefined) {
+    const wrong = tokenFileProblem(values.connectTokenFile);
+    if (wrong !== undefined) problems.push(`${tokenFile} names ${wrong}`);
+  }
+}
+
+function tokenFileProblem(path: string): string | undefined {
+  const file = readSmallFile(path);
+  if ('problem' in file) return file.problem;
+  const token = file.text.trim();
+  if (token === '') return 'an empty file: write an access token of the Connect server into it';
+  if (!accessToken.schema.safeParse(token).success) return 'a file with white space inside the token: give the token alone, on one line';
   return undefined;
 }
 
-/** Go durations → milliseconds. A lease must outlive its renewal, and a renewal its attempts. */
-function electionTimes(
-  flags: ReadonlyMap<string, string>,
-  problems: string[],
-): Pick<LeaderElectionConfig, 'leaseDuration' | 'renewDeadline' | 'retryPeriod'> {
-  const duration = (name: string, fallback: string): number => {
-    const time = parseDuration(flags.get(name) ?? fallback);
-    if (time === undefined || time < 1) problems.push(`--${name} must be a duration, for instance ${fallback}`);
-    return time ?? Number.NaN;
-  };
-  const leaseDuration = duration('leader-elect-lease-duration', '15s');
-  const renewDeadline = duration('leader-elect-renew-deadline', '10s');
-  const retryPeriod = duration('leader-elect-retry-period', '2s');
-  if (renewDeadline >= leaseDuration || retryPeriod >= renewDeadline) {
-    problems.push(
-      '--leader-elect-lease-duration must be more than --leader-elect-renew-deadline, and that more than --leader-elect-retry-period',
-    );
+/** The certificates of a file in PEM. */
+function certificates({ values, source }: ReadValues, problems: string[]): string | undefined {
+  if (values.connectCaFile === undefined) return undefined;
+  const file = readSmallFile(values.connectCaFile);
+  const wrong =
+    'problem' in file
+      ? file.problem
+      : file.text.includes('-----BEGIN CERTIFICATE-----')
+        ? undefined
+        : 'a file without a certificate: give one in PEM';
+  if (wrong !== undefined) problems.push(`${source('connectCaFile')} names ${wrong}, or unset it`);
+  return 'text' in file && wrong === undefined ? file.text : undefined;
+}
+
+/** The proxy for Connect; and a word about a token that would travel in plain text. */
+function connectProxy(values: Values, problems: string[], warnings: string[]): string | undefined {
+  const url = values.connectHost === undefined ? null : URL.parse(values.connectHost);
+  if (url === null) return undefined;
+  const host = hostOf(url);
+  if (url.protocol === 'http:' && !isLoopback(host) && !isInCluster(host)) {
+    const said =
+      'the Connect server is asked by plain http outside of the cluster, which shows the token and all values on the way: use https';
+    if (values.requireConnectTls) problems.push(`${said}, or unset --require-connect-tls`);
+    else warnings.push(said);
   }
-  return { leaseDuration, renewDeadline, retryPeriod };
+  const found = proxyFor(url, values);
+  if ('proxy' in found) return found.proxy;
+  problems.push(found.problem);
+  return undefined;
 }
 
-/** A folder of files named as cert-manager and Kubernetes name them, unless flags say otherwise. */
-function certificateFiles(flags: ReadonlyMap<string, string>): MetricsSecureConfig {
-  const folder = flags.get('metrics-cert-path');
-  if (folder === undefined) return { certFile: undefined, keyFile: undefined };
-  return {
-    certFile: join(folder, flags.get('metrics-cert-name') ?? 'tls.crt'),
-    keyFile: join(folder, flags.get('metrics-cert-key') ?? 'tls.key'),
-  };
-}
-
-/** Seconds → milliseconds. What cannot be read means the default, as with the old operator, and a warning. */
-function pollingInterval(text: string | undefined, warnings: string[]): number {
-  if (text === undefined) return defaultPollingInterval;
-  const seconds = /^\d{1,9}$/.test(text) ? Number(text) : 0;
-  if (seconds >= 1 && seconds <= maxPollingSeconds) return seconds * 1000;
-  warnings.push(
-    `POLLING_INTERVAL must be a whole number of seconds from 1 to ${maxPollingSeconds}: using ${defaultPollingInterval / 1000}`,
-  );
-  return defaultPollingInterval;
-}
-
-/** `host:port`, `:port`, or `0` for none. */
-function listenAddress(text: string, name: string, problems: string[]): ListenAddress | undefined {
-  if (text === '0') return undefined;
-  const [, host, port] = /^(?:\[?([^[\]]*?)\]?):(\d{1,5})$/.exec(text) ?? [];
-  if (port === undefined || Number(port) > 65_535) {
-    problems.push(`${name} must be host:port, :port, or 0 for none`);
-    return undefined;
+function metricsSecure({ values, source }: ReadValues, warnings: string[]): Config['metricsSecure'] {
+  const { metricsSecure: secure, metricsCertPath: folder, metricsCertName, metricsCertKey } = values;
+  const idle = (['metricsCertPath', 'metricsCertName', 'metricsCertKey'] as const).flatMap((name) => source(name) ?? []);
+  if (idle.length > 0 && !(secure && folder !== undefined)) {
+    warnings.push(`without effect: ${idle.join(', ')}; certificates are for --metrics-secure with --metrics-cert-path`);
   }
-  return { host: host || undefined, port: Number(port) };
+  if (!secure) return undefined;
+  return folder === undefined
+    ? { certFile: undefined, keyFile: undefined }
+    : { certFile: join(folder, metricsCertName), keyFile: join(folder, metricsCertKey) };
+}
+
+/** As client-go has it: somebody who cannot renew must stop before others may begin. */
+function leaderElection(values: Values, identity: string, problems: string[]): Config['leaderElection'] {
+  const { leaderElectLeaseDuration: leaseDuration, leaderElectRenewDeadline: renewDeadline, leaderElectRetryPeriod: retryPeriod } = values;
+  if (leaseDuration <= renewDeadline)
+    problems.push('--leader-elect-lease-duration must be longer than --leader-elect-renew-deadline, for instance 15s and 10s');
+  if (renewDeadline <= retryPeriod * 1.2)
+    problems.push('--leader-elect-renew-deadline must be longer than 1.2 times --leader-elect-retry-period, for instance 10s and 2s');
+  return { enabled: values.leaderElect, leaseDuration, renewDeadline, retryPeriod, namespace: values.podNamespace, identity };
 }

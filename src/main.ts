@@ -1,40 +1,66 @@
-import { type Config, ConfigError, readConfig } from './config.ts';
+import { constants } from 'node:os';
+import { type Config, ConfigError, helpText, readConfig, takeEnvironment, wantsPrinted } from './config.ts';
 import { credentialsFrom, type LoadCredentials } from './kube/credentials.ts';
 import { createLog, describeError } from './observability/log.ts';
 import { runOperator } from './operator.ts';
 import { runPlan } from './plan.ts';
 import { systemClock } from './runtime/clock.ts';
+import { forbidMemoryDumps } from './runtime/memory-dumps.ts';
+import { version } from './version.ts';
 
-/** How long what is under way at a signal may take to end, in milliseconds. */
-const shutdownTime = 10_000;
+/** How long what is under way at a signal may take to end, in milliseconds: the whole is to take less than ten seconds. */
+const shutdownTime = 9_000;
 
-const credentials = credentialsFrom();
-const config = configure(credentials);
-const log = createLog(config.logLevel);
+const terminal = process.stdout.isTTY;
+// Until the configuration says how.
+let log = createLog('info', { format: terminal ? 'text' : 'json' });
 
 for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
   // Left to itself, Node prints the whole error, and other people's messages may quote their input.
   process.on(event, fail);
 }
+// Node opens its inspector at this signal where it was started without --disable-sigusr1, and nobody listens.
+process.on('SIGUSR1', () => {});
+
+const args = process.argv.slice(2);
+const dumps = forbidMemoryDumps([...process.execArgv, process.env['NODE_OPTIONS'] ?? '']);
+// Whatever this process starts, such as a plugin of the kubeconfig, inherits no token.
+const environment = takeEnvironment(process.env);
+
+const printed = wantsPrinted(args);
+if (printed !== undefined) await print(printed === 'help' ? helpText(version) : `keyturn ${version}\n`, 0);
+
+const credentials = credentialsFrom();
+const config = configure(credentials);
+log = createLog(config.logLevel, { format: config.logFormat });
 
 if (config.plan) await printPlan();
 
 for (const warning of config.warnings) log.warn(warning);
 
-const stop = new AbortController();
-for (const name of ['SIGTERM', 'SIGINT'] as const) {
-  process.once(name, () => {
-    log.info({ signal: name }, 'stopping');
-    stop.abort();
-    systemClock.after(shutdownTime, () => process.exit(1));
-  });
-}
-
 try {
-  await runOperator({ config, credentials, log }, stop.signal);
+  await runOperator({ config, credentials, log }, stopAtSignals());
   process.exit(0);
 } catch (error) {
   fail(error);
+}
+
+/** Aborted by the first SIGTERM or SIGINT; the second ends the process at once, and so does the end of the time to stop. */
+function stopAtSignals(): AbortSignal {
+  const stop = new AbortController();
+  for (const name of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(name, () => {
+      if (stop.signal.aborted) process.exit(128 + constants.signals[name]);
+      log.info({ signal: name }, 'stopping');
+      stop.abort();
+      systemClock.after(shutdownTime, () => {
+        // What becomes of it is guarded, and found out by whoever starts next.
+        log.warn('stopped before everything under way had ended');
+        process.exit(0);
+      });
+    });
+  }
+  return stop.signal;
 }
 
 /** Prints what the operator would do, and exits. */
@@ -43,22 +69,29 @@ async function printPlan(): Promise<never> {
   try {
     const { output, errors, exitCode } = await runPlan({ config, credentials });
     process.stderr.write(errors);
-    await new Promise((resolve) => process.stdout.write(output, resolve));
-    process.exit(exitCode);
+    return await print(output, exitCode);
   } catch (error) {
     fail(error);
   }
 }
 
+async function print(text: string, exitCode: number): Promise<never> {
+  await new Promise((resolve) => process.stdout.write(text, resolve));
+  process.exit(exitCode);
+}
+
 function fail(error: unknown): never {
-  log.fatal(describeError(error), 'stopped by an error');
-  process.exit(1);
+  try {
+    log.fatal(describeError(error), 'stopped by an error');
+  } finally {
+    process.exit(1);
+  }
 }
 
 /** The configuration; when anything is wrong with it or with the kubeconfig, all of that on stderr and exit code 2. */
 function configure(load: LoadCredentials): Config {
   try {
-    return readConfig(process.env, process.argv.slice(2), credentialProblems(load));
+    return readConfig(environment, args, { problems: [...credentialProblems(load), ...dumps], terminal });
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     process.stderr.write(`keyturn: ${error.message}`);

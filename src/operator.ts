@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { group, leaseName, plural } from './api/names.ts';
-import type { Config, ListenAddress } from './config.ts';
+import { type Config, type ListenAddress, readVaultPolicy } from './config.ts';
 import { createConnectClient } from './connect/client.ts';
 import type { Outage } from './connect/gate.ts';
 import { createConnectToken } from './connect/token.ts';
@@ -32,6 +32,7 @@ import { createLeaderElection, type LeaderElection, LeaseError } from './kube/le
 import { eventSubject, onePasswordItems } from './kube/objects.ts';
 import type { ResourceType } from './kube/resource.ts';
 import { readCertificate, watchCertificate } from './observability/certificate-files.ts';
+import { createFailureLog } from './observability/failure-log.ts';
 import { authorized, type Endpoint, healthEndpoints, listen, type Listener } from './observability/http.ts';
 import { describeError, type Log } from './observability/log.ts';
 import { createMetrics } from './observability/metrics.ts';
@@ -42,7 +43,6 @@ import { createHeartbeat } from './runtime/heartbeat.ts';
 import { createPace } from './runtime/pace.ts';
 import { type Random, systemRandom } from './runtime/random.ts';
 import { createWorkQueue } from './runtime/work-queue.ts';
-import { readVaultPolicy } from './vault-policy-file.ts';
 import { createWorkerProgress } from './runtime/worker-progress.ts';
 import { version } from './version.ts';
 
@@ -120,6 +120,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   });
   const events = createEventRecorder({ kube, clock, signal, onLost: () => log.debug('an event was lost') });
   const announcer = createAnnouncer(log, events);
+  const failureLog = createFailureLog(log, clock);
 
   const cache = createClusterCache();
   let leads = election === undefined;
@@ -300,10 +301,9 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
         workers,
         reconcile: progress.watch(name, queue, reconcile),
         onError: (key, error) =>
-          log[isConflict(error) || isFenced(error) ? 'debug' : 'error'](
-            { controller: name, key, ...describeError(error) },
-            'reconcile failed; trying again',
-          ),
+          isConflict(error) || isFenced(error)
+            ? log.debug({ controller: name, key, ...describeError(error) }, 'reconcile failed; trying again')
+            : failureLog.failed(`${name} ${key}`, error, { controller: name, key }),
         pauseAfter,
         onReconciled: (result) => metrics.reconciled(name, result),
       },

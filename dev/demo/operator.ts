@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { request } from 'undici';
+import { settingNames, settingOf } from '../../src/config/settings.ts';
 import { freePorts } from '../control-plane/ports.ts';
 import { startChild } from './child.ts';
 import type { Connect } from './connect.ts';
@@ -12,14 +13,9 @@ const startDeadlineMs = 30_000;
 
 /** What the operator reads; whatever the reader's shell says of it is not meant for the demo. */
 const operatorVariables = new Set([
-  'AUTO_RESTART',
   'MANAGE_CONNECT',
-  'OP_CONNECT_HOST',
-  'OP_CONNECT_TOKEN',
   'OP_SERVICE_ACCOUNT_TOKEN',
-  'POD_NAMESPACE',
-  'POLLING_INTERVAL',
-  'WATCH_NAMESPACE',
+  ...settingNames.flatMap((name) => settingOf(name).variables ?? []),
 ]);
 
 /** Where the operator's log is. */

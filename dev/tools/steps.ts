@@ -39,6 +39,7 @@ export const allSteps: readonly Step[] = [
   check('boundaries', MINUTE, 'node', 'dev/tools/boundaries.ts'),
   check('spec map', MINUTE, 'node', 'dev/tools/spec-map.ts'),
   check('generated CRD', MINUTE, 'node', 'dev/tools/crd.ts', '--check'),
+  check('generated configuration page', MINUTE, 'node', 'dev/tools/config-reference.ts', '--check'),
   {
     name: 'unit and property tests',
     kind: 'tests',

@@ -1,16 +1,51 @@
 import { type Logger, pino } from 'pino';
+import { textLine } from './text-line.ts';
 
 export type Log = Logger;
 
+export interface LogOptions {
+  /** `text` is for people: `TIME LEVEL message key=value ...`. JSON unless it says otherwise. */
+  readonly format?: 'json' | 'text';
+  /** Takes whole lines; standard output unless it says otherwise. */
+  readonly destination?: { write(line: string): void };
+}
+
 /**
- * Lines of JSON on standard output. Values cannot get in by type; errors are reduced to what we wrote ourselves: name, reason,
- * status and, for our own classes, the message.
+ * Lines on standard output, one for each thing that happened. Values cannot get in by type; errors are reduced to what we wrote ourselves: name,
+ * reason, status and, for our own classes, the message. Lines of text are made from those of JSON, so neither shows what the other does not.
  */
-export function createLog(level: 'debug' | 'info' | 'error'): Log {
+export function createLog(
+  level: 'debug' | 'info' | 'warn' | 'error',
+  { format = 'json', destination = standardOutput() }: LogOptions = {},
+): Log {
   return pino(
-    { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } },
-    pino.destination({ fd: 1, sync: true }),
+    {
+      level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }), log: withoutErrors },
+      hooks: {
+        // Given an error alone, pino would take its message for that of the line.
+        logMethod([first, ...others], method) {
+          const given: unknown = first;
+          if (given instanceof Error) method.call(this, describeError(given) as unknown as string, ...others);
+          else method.call(this, first, ...others);
+        },
+      },
+    },
+    format === 'json' ? destination : { write: (line) => destination.write(textLine(line)) },
   );
+}
+
+/** Written at once: what was said before an end by force is there. */
+function standardOutput(): { write(line: string): void } {
+  return pino.destination({ fd: 1, sync: true });
+}
+
+/** Errors among the fields of a line, which may carry anything, as they may be logged. */
+function withoutErrors(fields: Record<string, unknown>): Record<string, unknown> {
+  if (!Object.values(fields).some((value) => value instanceof Error)) return fields;
+  return Object.fromEntries(Object.entries(fields).map(([key, value]) => [key, value instanceof Error ? describeError(value) : value]));
 }
 
 /** Names of our own errors, whose messages are written by us and quote nobody. */

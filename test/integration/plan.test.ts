@@ -215,12 +215,12 @@ describe('a plan in a cluster of the old operator', () => {
   });
 
   it('names settings that were carried over, the finalizers, and the older CRD', async () => {
-    const { output } = await plan({ POLLING_INTERVAL: '600', AUTO_RESTART: 'true' }, ['--leader-elect']);
+    const { output } = await plan({ POLLING_INTERVAL: '600', AUTO_RESTART: 'true' }, ['--enable-http2']);
     expect(output).toContain(
       'POLLING_INTERVAL=600: changes are seen up to 600 seconds late; a quiet poll costs one request, and 10 is the default',
     );
     expect(output).toContain('AUTO_RESTART=true: ');
-    expect(output).toContain('--leader-elect has no effect');
+    expect(output).toContain('without effect here: --enable-http2');
     expect(output).toContain(`${finalizer} of the old operator would be taken out of 3 objects`);
     expect(output).toContain('the CRD of OnePasswordItem is an older one');
   });

@@ -1,5 +1,6 @@
 import { pino } from 'pino';
 import { readConfig } from '../../src/config.ts';
+import type { Log } from '../../src/observability/log.ts';
 import { runOperator } from '../../src/operator.ts';
 import type { Clock } from '../../src/runtime/clock.ts';
 import type { Random } from '../../src/runtime/random.ts';
@@ -61,9 +62,16 @@ export interface SimulatedClusterOptions {
   readonly random: Random;
   readonly environment?: Readonly<Record<string, string>>;
   readonly flags?: readonly string[];
+  /** Nowhere unless it says otherwise. */
+  readonly log?: Log;
 }
 
-export function createSimulatedCluster({ random, environment = {}, flags = [] }: SimulatedClusterOptions): SimulatedCluster {
+export function createSimulatedCluster({
+  random,
+  environment = {},
+  flags = [],
+  log = pino({ level: 'silent' }),
+}: SimulatedClusterOptions): SimulatedCluster {
   const clock = createFakeClock(Date.UTC(2026, 0, 1) + Math.floor(random() * 1000));
   const store = createObjectStore(() => clock.now());
   const connect = createSimulatedConnect();
@@ -85,6 +93,8 @@ export function createSimulatedCluster({ random, environment = {}, flags = [] }:
     else if (sentence?.callsLeft === 0) {
       clock.after(sentence.down, start);
       kill(running);
+      // A stop waits for writes, and nobody will answer this one.
+      exchange.fail();
     } else {
       if (sentence !== undefined) sentence.callsLeft -= 1;
       api.serve(exchange);
@@ -110,7 +120,6 @@ export function createSimulatedCluster({ random, environment = {}, flags = [] }:
       ['--health-probe-bind-address=0', '--metrics-bind-address=0', ...flags],
     );
     const credentials = () => ({ server: `http://cluster-${id}.simulated`, namespace, authenticate });
-    const log = pino({ level: 'silent' });
     const ended = runOperator({ config, credentials, log, clock: clockOf(id), random }, stop.signal).catch((error: unknown) => {
       failures.push(error);
     });

@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { describe, expect, it } from 'vitest';
-import { ConfigError, readConfig, type Config } from '../../../src/config.ts';
+import { ConfigError, helpText, readConfig, takeEnvironment, type Config, wantsPrinted } from '../../../src/config.ts';
+import { settingNames, settingOf } from '../../../src/config/settings.ts';
 
 const token = 'canary-token';
 const connect = { OP_CONNECT_HOST: 'http://onepassword-connect:8080', OP_CONNECT_TOKEN: token };
@@ -40,9 +41,14 @@ describe('the configuration', () => {
         namespace: undefined,
         identity: hostname(),
       },
-      metricsSecure: undefined,
+      audit: { path: undefined, maxSize: 104_857_600, maxBackups: 10, required: false },
+      requireConnectTls: false,
+      metricsNamespaceLabel: false,
+      clusterName: '',
+      podName: hostname(),
       plan: false,
       logLevel: 'info',
+      logFormat: 'json',
       warnings: [],
     });
   });
@@ -80,8 +86,8 @@ describe('the configuration', () => {
       expect.stringContaining('OP_CONNECT_HOST must be a URL'),
       expect.stringContaining('OP_CONNECT_TOKEN has white space inside'),
       expect.stringContaining('WATCH_NAMESPACE: "Bad_Name"'),
-      expect.stringContaining('AUTO_RESTART must be true or false'),
       expect.stringContaining('--enable-annotations must be true or false'),
+      expect.stringContaining('AUTO_RESTART must be true or false'),
       expect.stringContaining('--metrics-bind-address must be host:port'),
       expect.stringContaining('--zap-log-level must be'),
     ]);
@@ -139,6 +145,33 @@ describe('flags', () => {
     [['--zap-log-level', 'ERROR'], { logLevel: 'error' }],
     [['--zap-log-level=panic'], { logLevel: 'error' }],
     [['--zap-log-level=5'], { logLevel: 'debug' }],
+    [['--log-level=warn'], { logLevel: 'warn' }],
+    [['--log-level=info', '--zap-log-level=debug'], { logLevel: 'info' }],
+    [['--log-format=text'], { logFormat: 'text' }],
+    [['--leader-elect'], { leaderElection: expect.objectContaining({ enabled: true, leaseDuration: 15_000 }) as object }],
+    [
+      ['--leader-elect-lease-duration=30s', '--leader-elect-renew-deadline', '20s', '--leader-elect-retry-period=500ms'],
+      { leaderElection: expect.objectContaining({ leaseDuration: 30_000, renewDeadline: 20_000, retryPeriod: 500 }) as object },
+    ],
+    [['--metrics-secure=false'], { metricsSecure: undefined }],
+    [['--metrics-secure'], { metricsSecure: { certFile: undefined, keyFile: undefined } }],
+    [['--metrics-secure', '--metrics-cert-path=/certs'], { metricsSecure: { certFile: '/certs/tls.crt', keyFile: '/certs/tls.key' } }],
+    [
+      ['--metrics-secure', '--metrics-cert-path=/certs', '--metrics-cert-name=a.crt', '--metrics-cert-key', 'a.key'],
+      { metricsSecure: { certFile: '/certs/a.crt', keyFile: '/certs/a.key' } },
+    ],
+    [['--metrics-namespace-label'], { metricsNamespaceLabel: true }],
+    [
+      ['--audit-log-path=/var/log/audit', '--audit-log-maxsize=1', '--audit-log-maxbackup=3', '--audit-required'],
+      { audit: { path: '/var/log/audit', maxSize: 1_048_576, maxBackups: 3, required: true } },
+    ],
+    [['--audit-log-path=-'], { audit: expect.objectContaining({ path: undefined }) as object }],
+    [['--cluster-name=blue'], { clusterName: 'blue' }],
+    [['--connect-host=http://flagged'], { connectHost: 'http://flagged' }],
+    [
+      ['--watch-namespace=a,b', '--polling-interval=60', '--auto-restart'],
+      { watchNamespaces: ['a', 'b'], pollingInterval: 60_000, autoRestart: true },
+    ],
     [['--restart-mode=report'], { restartMode: 'report' }],
     [['--restart-mode', 'restart'], { restartMode: 'restart' }],
     [['--restart-debounce=0'], { restartDebounce: 0 }],
@@ -151,32 +184,6 @@ describe('flags', () => {
     expect(read({}, flags)).toMatchObject({ ...expected, warnings: [] });
   });
 
-  it('of the election', () => {
-    const flags = [
-      '--leader-elect',
-      '--leader-elect-lease-duration=3s',
-      '--leader-elect-renew-deadline=2s',
-      '--leader-elect-retry-period=500ms',
-    ];
-    expect(read({ POD_NAMESPACE: 'ops', POD_NAME: 'keyturn-0' }, flags).leaderElection).toEqual({
-      enabled: true,
-      leaseDuration: 3_000,
-      renewDeadline: 2_000,
-      retryPeriod: 500,
-      namespace: 'ops',
-      identity: 'keyturn-0',
-    });
-  });
-
-  it('of secure metrics', () => {
-    expect(read({}, ['--metrics-secure']).metricsSecure).toEqual({ certFile: undefined, keyFile: undefined });
-    const files = { certFile: '/certs/tls.crt', keyFile: '/certs/tls.key' };
-    expect(read({}, ['--metrics-secure', '--metrics-cert-path=/certs']).metricsSecure).toEqual(files);
-    const named = ['--metrics-secure', '--metrics-cert-path=/certs', '--metrics-cert-name=a', '--metrics-cert-key=b'];
-    expect(read({}, named).metricsSecure).toEqual({ certFile: '/certs/a', keyFile: '/certs/b' });
-    expect(read({}, ['--metrics-cert-path=/certs']).metricsSecure).toBeUndefined();
-  });
-
   it('of the old operator without meaning here are accepted with one warning, values and all', () => {
     const old = ['--zap-devel', '-zap-encoder', 'json', '--zap-time-encoding=iso8601', '--enable-http2', '--kubeconfig=x'];
     const config = read({}, [...old, '--enable-annotations']);
@@ -187,16 +194,26 @@ describe('flags', () => {
   });
 
   it.each([
-    ['--leader-election', /unknown argument --leader-election: the flags are --leader-elect,/],
+    ['--leader-election', /^unknown argument --leader-election: did you mean --leader-elect\? --help shows the flags$/],
+    ['--nothing-like-it', /^unknown argument --nothing-like-it: --help shows the flags$/],
     ['canary', /unknown argument in position 1/],
     ['---enable-annotations', /unknown argument in position 1/],
     ['--metrics-bind-address', /--metrics-bind-address needs a value/],
     ['--metrics-bind-address=', /--metrics-bind-address needs a value/],
     ['--metrics-bind-address=:99999', /host:port, :port, or 0/],
     ['--metrics-bind-address=8080', /host:port, :port, or 0/],
-    ['--leader-elect-lease-duration=10s', /--leader-elect-lease-duration must be more than/],
-    ['--leader-elect-retry-period=10s', /more than --leader-elect-retry-period/],
-    ['--leader-elect-renew-deadline=soon', /--leader-elect-renew-deadline must be a duration/],
+    ['--log-level=panic', /^--log-level must be debug, info, warn or error$/],
+    ['--log-format=xml', /^--log-format must be json or text$/],
+    ['--polling-interval=10s', /^--polling-interval must be a whole number of seconds from 1 to 86400$/],
+    ['--watch-namespace=Bad_Name', /^--watch-namespace: "Bad_Name" is no name of a namespace$/],
+    ['--leader-elect-lease-duration=10s', /^--leader-elect-lease-duration must be longer than --leader-elect-renew-deadline/],
+    ['--leader-elect-retry-period=9s', /^--leader-elect-renew-deadline must be longer than 1\.2 times --leader-elect-retry-period/],
+    [
+      '--leader-elect-lease-duration=1d',
+      /^--leader-elect-lease-duration must be a duration of at least 1s and at most 10m, for instance 15s$/,
+    ],
+    ['--audit-log-maxsize=0', /^--audit-log-maxsize must be a whole number of MiB from 1 to 102400$/],
+    ['--audit-log-maxbackup=-1', /^--audit-log-maxbackup must be a whole number up to 1000; 0 keeps all$/],
     ['--zap-log-level=0', /--zap-log-level must be/],
     ['--zap-log-level=-1', /--zap-log-level must be/],
     ['--restart-mode', /--restart-mode needs a value/],
@@ -215,4 +232,77 @@ describe('flags', () => {
   ])('%s is a problem', (flag, problem) => {
     expect(problemsOf(connect, [flag])).toEqual([expect.stringMatching(problem)]);
   });
+});
+
+it('certificates for metrics without TLS are a warning', () => {
+  expect(read({}, ['--metrics-cert-path=/certs']).warnings).toEqual([
+    expect.stringMatching(/^without effect: --metrics-cert-path; .*--metrics-secure/),
+  ]);
+  expect(read({}, ['--metrics-secure', '--metrics-cert-name=x']).warnings).toEqual([expect.stringContaining('--metrics-cert-name')]);
+});
+
+it('a pod says who it is and where its lease belongs', () => {
+  expect(read({ POD_NAME: 'keyturn-0', POD_NAMESPACE: 'ops', CLUSTER_NAME: 'blue' })).toMatchObject({
+    podName: 'keyturn-0',
+    clusterName: 'blue',
+    leaderElection: { identity: 'keyturn-0', namespace: 'ops' },
+  });
+});
+
+const formatOf = (flags: readonly string[], terminal: boolean): string => readConfig(connect, flags, { terminal }).logFormat;
+
+it('a log on a terminal is text where nothing was said', () => {
+  expect([formatOf([], true), formatOf([], false), formatOf(['--log-format=json'], true)]).toEqual(['text', 'json', 'json']);
+});
+
+describe('the token', () => {
+  it.each([
+    [['--connect-token', token]],
+    [[`--connect-token=${token}`]],
+    [['--op-connect-token', token]],
+    [['-OP_CONNECT_TOKEN', token]],
+    [['--token', token]],
+  ])('is refused as a flag, and not repeated: %j', (flags) => {
+    expect(problemsOf(connect, flags)).toEqual([expect.stringMatching(/^--[\w-]+: the token has no place there: .*OP_CONNECT_TOKEN_FILE/)]);
+  });
+
+  it('leaves the environment once it has been taken', () => {
+    const environment: Record<string, string | undefined> = { ...connect, OP_SERVICE_ACCOUNT_TOKEN: token, PATH: '/bin' };
+    expect(readConfig(takeEnvironment(environment), []).connectToken).toBe(token);
+    expect(environment).toEqual({ OP_CONNECT_HOST: connect.OP_CONNECT_HOST, PATH: '/bin' });
+  });
+});
+
+describe('what is printed', () => {
+  it.each([
+    [['--help'], 'help'],
+    [['-h'], 'help'],
+    [['-help=true', '--no-such-flag'], 'help'],
+    [['--version'], 'version'],
+    [['--config', '--help'], undefined],
+    [['--help=false'], undefined],
+    [[], undefined],
+  ])('%j: %s', (flags, expected) => {
+    expect(wantsPrinted(flags)).toBe(expected);
+  });
+
+  it('as help has every flag, variable and key, with its default', () => {
+    const text = helpText('1.2.3');
+    expect(text).toContain('keyturn 1.2.3');
+    for (const name of settingNames) {
+      const { flag, variables = [], inFile, default: fallback = '' } = settingOf(name);
+      for (const part of [...(flag === undefined ? [] : [`--${flag}`]), ...variables, ...(inFile === false ? [] : [name]), fallback]) {
+        expect(text).toContain(part);
+      }
+    }
+    expect(Math.max(...text.split('\n').map((line) => line.length))).toBeLessThanOrEqual(120);
+  });
+});
+
+it('every setting has one sentence, and a place where it can be set', () => {
+  for (const name of settingNames) {
+    const { about, flag, variables, inFile } = settingOf(name);
+    expect(about).toMatch(/^[A-Z].*\.$/);
+    expect(flag !== undefined || variables !== undefined || inFile !== false).toBe(true);
+  }
 });

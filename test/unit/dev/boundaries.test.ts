@@ -36,7 +36,7 @@ describe('direction', () => {
     ['src/connect/a.ts', '../kube/b.ts'],
     ['src/kube/a.ts', '../controllers/b.ts'],
     ['src/observability/a.ts', '../domain/b.ts'],
-    ['src/config.ts', './domain/b.ts'],
+    ['src/config.ts', './connect/b.ts'],
     ['src/main.ts', './controllers/b.ts'],
     ['src/operator.ts', './main.ts'],
   ])('refuses %s importing %s', (file, specifier) => {

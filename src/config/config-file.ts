@@ -1,0 +1,73 @@
+import { type Document, isMap, isNode, isScalar, parseDocument, visit } from 'yaml';
+import { similarTitles } from '../domain/similar-titles.ts';
+import { readSmallFile } from './small-file.ts';
+import { fileKeys, meansToken, settingOf, type SettingName, tokenPlaces } from './settings.ts';
+
+export interface ConfigFile {
+  /** What a key holds: a text, unless its setting is a structure. Keys without a value are left out. */
+  readonly values: ReadonlyMap<SettingName, unknown>;
+  readonly problems: readonly string[];
+}
+
+/** Reads settings from a file in YAML. Problems name keys and lines, and quote no value. */
+export function readConfigFile(path: string): ConfigFile {
+  const file = readSmallFile(path);
+  if ('problem' in file) return { values: new Map(), problems: [`--config names ${file.problem}`] };
+  const document = parseDocument(file.text);
+  if (document.errors.length > 0) {
+    // What the parser says may quote the file.
+    const lines = [...new Set(document.errors.map(({ linePos }) => linePos?.[0].line))].filter((line) => line !== undefined);
+    return { values: new Map(), problems: [`${path} is no YAML: look at line ${lines.join(', ')}`] };
+  }
+  if (document.contents === null || (isScalar(document.contents) && document.contents.value === null))
+    return { values: new Map(), problems: [] };
+  if (!isMap(document.contents))
+    return { values: new Map(), problems: [`${path} must hold settings by their keys, such as pollingInterval: 30`] };
+
+  const values = new Map<SettingName, unknown>();
+  const problems: string[] = [];
+  for (const { key, value } of document.contents.items) {
+    const written = isScalar(key) ? String(key.value) : '';
+    const name = fileKeys.find((one) => one === written);
+    if (name === undefined) {
+      problems.push(unknown(written, path));
+      continue;
+    }
+    const { type } = settingOf(name);
+    const held = heldBy(value, document);
+    if (held === unreadable) {
+      problems.push(`${name} in ${path} must be written out: aliases are not read`);
+      continue;
+    }
+    const taken = type.shape === 'structure' ? held : asText(held, type.shape === 'list');
+    if (taken === null) problems.push(`${name} in ${path} ${type.must}`);
+    else if (taken !== undefined && taken !== '') values.set(name, taken);
+  }
+  return { values, problems };
+}
+
+const unreadable = Symbol('unreadable');
+
+/** A node as data: an alias can stand for far more than is written, or for nothing. */
+function heldBy(node: unknown, document: Document.Parsed): unknown {
+  if (!isNode(node)) return null;
+  let aliased = false;
+  visit(node, { Alias: () => ((aliased = true), visit.BREAK) });
+  return aliased ? unreadable : node.toJS(document);
+}
+
+/** A scalar as a flag would have it, a list joined by commas; undefined for nothing, and null for what is no text. */
+function asText(held: unknown, mayBeList: boolean): string | undefined | null {
+  if (held === undefined || held === null) return undefined;
+  if (typeof held === 'string') return held.trim();
+  if (typeof held === 'number' || typeof held === 'boolean') return String(held);
+  if (mayBeList && Array.isArray(held) && held.every((entry) => typeof entry === 'string')) return held.join(',');
+  return null;
+}
+
+function unknown(key: string, path: string): string {
+  const shown = JSON.stringify(key.slice(0, 64));
+  if (meansToken(key)) return `${shown} in ${path}: ${tokenPlaces}`;
+  const [near] = similarTitles(key, fileKeys);
+  return `${shown} in ${path} is no setting: ${near === undefined ? 'docs/reference/config.md lists the keys' : `did you mean ${near}?`}`;
+}

@@ -1,0 +1,53 @@
+import { similarTitles } from '../domain/similar-titles.ts';
+import { ignoredFlags, meansToken, settingNames, settingOf, tokenPlaces } from './settings.ts';
+
+export interface Flags {
+  /** By the name of the flag, without dashes; the last counts. */
+  readonly values: ReadonlyMap<string, string>;
+  readonly problems: readonly string[];
+  readonly warnings: readonly string[];
+}
+
+const shapes = new Map(
+  settingNames.flatMap((name): [string, 'switch' | 'value'][] => {
+    const { flag, type } = settingOf(name);
+    return flag === undefined ? [] : [[flag, type.shape === 'switch' ? 'switch' : 'value']];
+  }),
+);
+
+/** Flags as Go reads them: one dash or two, `--name=value` or `--name value`, a switch alone means true. */
+export function readFlags(args: readonly string[]): Flags {
+  const values = new Map<string, string>();
+  const problems: string[] = [];
+  const ignored = new Set<string>();
+  for (let index = 0; index < args.length; index += 1) {
+    const [, written, given] = /^--?([A-Za-z][A-Za-z0-9_-]*)(?:=(.*))?$/s.exec(args[index] ?? '') ?? [];
+    const name = written === 'h' ? 'help' : written;
+    const shape = name === undefined ? undefined : (shapes.get(name) ?? ignoredFlags.get(name));
+    if (name !== undefined && shape === undefined && meansToken(name)) {
+      problems.push(`--${name}: ${tokenPlaces}`);
+      // What follows is the token, most likely.
+      if (given === undefined && args[index + 1]?.startsWith('-') === false) index += 1;
+      continue;
+    }
+    if (name === undefined || shape === undefined) {
+      problems.push(unknown(name, index + 1));
+      continue;
+    }
+    let value = given ?? 'true';
+    if (given === undefined && shape === 'value') {
+      index += 1;
+      value = args[index] ?? '';
+    }
+    if (ignoredFlags.has(name)) ignored.add(`--${name}`);
+    else if (value === '') problems.push(`--${name} needs a value`);
+    else values.set(name, value);
+  }
+  return { values, problems, warnings: ignored.size > 0 ? [`accepted, but without effect here: ${[...ignored].join(', ')}`] : [] };
+}
+
+function unknown(name: string | undefined, position: number): string {
+  if (name === undefined) return `unknown argument in position ${position}: --help shows the flags`;
+  const [near] = similarTitles(name, shapes.keys());
+  return `unknown argument --${name}: ${near === undefined ? '' : `did you mean --${near}? `}--help shows the flags`;
+}

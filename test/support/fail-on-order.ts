@@ -1,0 +1,10 @@
+/** Preloaded into the process under test (`--import`): has something go wrong in it, in the way that its standard input asks for. */
+const ways: Readonly<Record<string, () => void>> = {
+  'reject unhandled': () => void Promise.reject(new TypeError('canary-71c2ee')),
+  'throw uncaught': () => {
+    throw Object.assign(new RangeError('canary-71c2ee'), { body: 'canary-71c2ee' });
+  },
+};
+
+process.stdin.setEncoding('utf8').on('data', (order: string) => setImmediate(() => ways[order.trim()]?.()));
+process.stdin.unref?.();
