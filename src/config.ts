@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { z } from 'zod';
 import { parseDuration } from './runtime/duration.ts';
 
@@ -25,6 +26,18 @@ export interface Config {
   readonly maxRestarts: { readonly inAll: number; readonly perNamespace: number };
   /** Say what would be done, and do nothing. */
   readonly plan: boolean;
+  /** Where the audit records go: a file that is put aside when it is larger than `maxSize` bytes, or standard output without a path. */
+  readonly audit: {
+    readonly path: string | undefined;
+    readonly maxSize: number;
+    /** Files that were put aside and are kept; 0 is all. */
+    readonly maxBackups: number;
+    /** Nothing is retrieved that cannot be recorded. */
+    readonly required: boolean;
+  };
+  /** The name of the cluster in the audit records. */
+  readonly clusterName: string;
+  readonly podName: string;
   readonly logLevel: 'debug' | 'info' | 'error';
   /** Things that were accepted but mean something else, or nothing, here. */
   readonly warnings: readonly string[];
@@ -81,6 +94,11 @@ const knownFlags = new Map<string, 'boolean' | 'value'>([
   ['restart-debounce', 'value'],
   ['max-restarts', 'value'],
   ['max-restarts-per-namespace', 'value'],
+  ['audit-log-path', 'value'],
+  ['audit-log-maxsize', 'value'],
+  ['audit-log-maxbackup', 'value'],
+  ['audit-required', 'boolean'],
+  ['cluster-name', 'value'],
 ]);
 
 const booleanSchema = z
@@ -100,6 +118,13 @@ const limitSchema = z
   .string()
   .regex(/^\d{1,6}$/)
   .transform(Number);
+
+const sizeSchema = z
+  .string()
+  .regex(/^[1-9]\d{0,5}$/)
+  .transform(Number);
+
+const mebibyte = 1024 * 1024;
 
 const hostSchema = z.url({ protocol: /^https?$/ });
 
@@ -198,6 +223,21 @@ export function readConfig(
       perNamespace: limit('max-restarts-per-namespace', '10'),
     },
     plan: flag('plan'),
+    audit: {
+      path: flags.get('audit-log-path'),
+      maxSize:
+        mebibyte *
+        parsed(sizeSchema, flags.get('audit-log-maxsize') ?? '100', '--audit-log-maxsize must be a number of MiB, at least 1', 100),
+      maxBackups: parsed(
+        limitSchema,
+        flags.get('audit-log-maxbackup') ?? '10',
+        '--audit-log-maxbackup must be a whole number; 0 keeps all',
+        10,
+      ),
+      required: flag('audit-required'),
+    },
+    clusterName: flags.get('cluster-name') ?? variable('CLUSTER_NAME') ?? '',
+    podName: variable('POD_NAME') ?? hostname(),
     logLevel: parsed(
       logLevelSchema,
       flags.get('zap-log-level') ?? 'info',

@@ -1,7 +1,9 @@
+import { randomUUID } from 'node:crypto';
 import { group, plural } from './api/names.ts';
 import type { Config } from './config.ts';
 import { createConnectClient } from './connect/client.ts';
 import type { Outage } from './connect/gate.ts';
+import { tokenId } from './connect/token-id.ts';
 import { createVaultIndex } from './connect/vault-index.ts';
 import { createAnnouncer } from './controllers/announcer.ts';
 import { createConsumers } from './controllers/consumers.ts';
@@ -14,8 +16,10 @@ import { createItemSource } from './controllers/item-source.ts';
 import { createItemStatuses } from './controllers/item-status.ts';
 import { createOwners } from './controllers/owners.ts';
 import { runPoll } from './controllers/poll.ts';
+import { restartEntry } from './controllers/restart-entry.ts';
 import { createRestartNews } from './controllers/restart-news.ts';
 import { createRollouts } from './controllers/rollouts.ts';
+import { recordDeletions } from './controllers/secret-deletions.ts';
 import { createSecretSync } from './controllers/secret-sync.ts';
 import { createTriggers } from './controllers/triggers.ts';
 import { createWorkloadReconciler } from './controllers/workload-reconciler.ts';
@@ -25,6 +29,8 @@ import type { LoadCredentials } from './kube/credentials.ts';
 import { createEventRecorder } from './kube/events.ts';
 import { eventSubject, onePasswordItems } from './kube/objects.ts';
 import type { ResourceType } from './kube/resource.ts';
+import { type AuditSink, createAudit } from './observability/audit.ts';
+import { createAuditSink } from './observability/audit-sink.ts';
 import { healthEndpoints, listen, type Listener } from './observability/http.ts';
 import { describeError, type Log } from './observability/log.ts';
 import { createMetrics } from './observability/metrics.ts';
@@ -41,6 +47,8 @@ export interface OperatorOptions {
   readonly log: Log;
   readonly clock?: Clock;
   readonly random?: Random;
+  /** For tests: takes the audit records, instead of what the configuration names. */
+  readonly auditSink?: AuditSink;
   /** Called once the cluster has been read and the controllers run. */
   readonly onReady?: () => void;
   /** For tests and benchmarks: times that are otherwise those of the design, in milliseconds. */
@@ -79,6 +87,32 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   const userAgent = `keyturn/${version}`;
   const metrics = createMetrics(version);
   const kube = createKubeClient({ load: credentials, clock, userAgent, onRequest: metrics.kubeRequest });
+  const usedToken = tokenId(config.connectToken);
+  const auditLog = { path: config.audit.path ?? 'stdout' };
+  const audit = createAudit({
+    sink:
+      options.auditSink ??
+      createAuditSink({
+        ...config.audit,
+        fd: 1,
+        clock,
+        onStuck: (error) => log.error({ ...auditLog, ...describeError(error) }, 'the audit log cannot be put aside and grows on'),
+      }),
+    clock,
+    newId: randomUUID,
+    cluster: config.clusterName,
+    pod: config.podName,
+    version,
+    connection: new URL(config.connectHost).origin,
+    tokenId: () => usedToken,
+    required: config.audit.required,
+    onFailing: (error) =>
+      log.error(
+        { ...auditLog, error },
+        `audit records are lost${config.audit.required ? ', and nothing is retrieved until they can be written' : ''}`,
+      ),
+    onResumed: (lost) => log.warn({ ...auditLog, lost }, 'audit records are written again'),
+  });
   const connect = createConnectClient({
     host: config.connectHost,
     token: config.connectToken,
@@ -122,7 +156,10 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     news: {
       ...news,
       restarted(workload, change) {
-        if (!workload.onDelete) metrics.restarted();
+        if (!workload.onDelete) {
+          metrics.restarted();
+          void audit.record(restartEntry(workload, change, { secrets: cache.secrets, owners }));
+        }
         news.restarted(workload, change);
       },
     },
@@ -134,7 +171,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     const { count, since } = workloadReconciler.waiting();
     return { count, age: since === undefined ? 0 : (clock.monotonic() - since) / 1000 };
   });
-  const source = createItemSource({ connect, index, settings: config });
+  const source = createItemSource({ connect, index, settings: config, audit });
   const statuses = createItemStatuses({
     items: cache.items,
     kube,
@@ -153,6 +190,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     latestKnown: workloadReconciler.latestKnown,
     holderOf: createHolders({ items: cache.items, workloads: cache.workloads, statuses }),
     patience: fullListingInterval,
+    audit,
   });
   const reconcileItem = createItemReconciler({
     items: cache.items,
@@ -191,6 +229,8 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     consumerStatus: { queue: consumerStatusQueue, forget: consumerStatus.forget },
   });
 
+  recordDeletions({ secrets: cache.secrets, kube, audit }, signal);
+
   const running: Promise<void>[] = [];
   let ready = false;
   let crdMissed = false;
@@ -198,6 +238,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   const listeners: Listener[] = [];
   try {
     await openListeners();
+    await audit.record({ action: 'token.load', result: 'success' });
     const { watchNamespaces } = config;
     const reflection = reflectCluster(
       cache,
@@ -230,6 +271,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     await Promise.allSettled(running);
     rollouts.close();
     await Promise.all([...listeners.map((listener) => listener.close()), kube.close(), connect.close()]);
+    await audit.close();
   }
 
   function run(name: string, queue: ControllerOptions['queue'], workers: number, reconcile: ControllerOptions['reconcile']): Promise<void> {

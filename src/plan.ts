@@ -1,7 +1,9 @@
+import { randomUUID } from 'node:crypto';
 import { annotations, kind, legacyFinalizer, managedLabel, plural, group, version as apiVersion } from './api/names.ts';
 import { Failure } from './api/reasons.ts';
 import type { Config } from './config.ts';
 import { createConnectClient } from './connect/client.ts';
+import { tokenId } from './connect/token-id.ts';
 import { createVaultIndex } from './connect/vault-index.ts';
 import { type Consumers, createConsumers } from './controllers/consumers.ts';
 import { claimOf as claimOfDeployment, deploymentMessage } from './controllers/deployment-reconciler.ts';
@@ -22,6 +24,8 @@ import { readTemplateBirth } from './kube/template-birth.ts';
 import type { Workload } from './kube/workload.ts';
 import { readSecret } from './kube/secret-api.ts';
 import { createStore } from './kube/store.ts';
+import { type AuditSink, createAudit } from './observability/audit.ts';
+import { createAuditSink } from './observability/audit-sink.ts';
 import { type Clock, systemClock } from './runtime/clock.ts';
 import { createSemaphore } from './runtime/semaphore.ts';
 import { version } from './version.ts';
@@ -30,6 +34,8 @@ export interface PlanOptions {
   readonly config: Config;
   readonly credentials: LoadCredentials;
   readonly clock?: Clock;
+  /** For tests: takes the audit records, instead of what the configuration names. */
+  readonly auditSink?: AuditSink;
 }
 
 /** What to print, where, and with which code to exit. */
@@ -49,20 +55,33 @@ const contestedNote = 'several ask for this Secret: whoever comes first gets it'
  * Says what the operator would do with everything it finds, and does nothing: it reads the cluster and Connect once, and writes nowhere.
  * Its decisions are those of the operator, made by the same functions.
  */
-export async function runPlan({ config, credentials, clock = systemClock }: PlanOptions): Promise<PlanResult> {
+export async function runPlan({ config, credentials, clock = systemClock, auditSink }: PlanOptions): Promise<PlanResult> {
   // A slab of Node's pool is memory as somebody freed it, values and all, and outlives what is put into it.
   Buffer.poolSize = 0;
   const userAgent = `keyturn/${version}`;
   const kube = createKubeClient({ load: credentials, clock, userAgent });
   const { connectHost: host, connectToken: token, connectCa: ca } = config;
   const connect = createConnectClient({ host, token, ca, userAgent, clock });
+  const usedToken = tokenId(token);
+  const audit = createAudit({
+    // On standard output stands the plan.
+    sink: auditSink ?? createAuditSink({ ...config.audit, fd: 2, clock }),
+    clock,
+    newId: randomUUID,
+    cluster: config.clusterName,
+    pod: config.podName,
+    version,
+    connection: new URL(host).origin,
+    tokenId: () => usedToken,
+    required: config.audit.required,
+  });
   try {
     const { signal } = new AbortController();
     const cache = createClusterCache();
     const unread = await readNamespaces(cache, kube, config.watchNamespaces, signal);
     const index = createVaultIndex({ client: connect, clock, onChange: () => {} });
     await index.refresh(signal);
-    const source = createItemSource({ connect, index, settings: config });
+    const source = createItemSource({ connect, index, settings: config, audit });
     const forecasts = await forecastSecrets({ cache, kube, source, config }, signal);
     const restarts = await forecastRestarts({ cache, kube, config, forecasts }, signal);
     const notes = [...settingNotes(config), ...(await clusterNotes(cache, kube, signal))];
@@ -73,6 +92,7 @@ export async function runPlan({ config, credentials, clock = systemClock }: Plan
     return { output: '', errors: `keyturn: there is no plan: ${describe(error)}\n`, exitCode: 1 };
   } finally {
     await Promise.all([kube.close(), connect.close()]);
+    await audit.close();
   }
 }
 

@@ -35,6 +35,7 @@ export const reasons = [
   'InvalidAnnotation',
   'OlderVersionAccepted',
   'KubernetesForbidden',
+  'AuditUnavailable',
 ] as const;
 
 export type Reason = (typeof reasons)[number];

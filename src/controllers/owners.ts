@@ -6,7 +6,7 @@ import { createStoreIndex } from '../kube/store-index.ts';
 import type { Workload } from '../kube/workload.ts';
 
 /** Who asks for a Secret. */
-export type SecretOwner = EventSubject & { readonly annotations: Readonly<Record<string, string>> };
+export type SecretOwner = EventSubject & { readonly annotations: Readonly<Record<string, string>>; readonly generation: number };
 
 export interface Owners {
   /** The resource and the annotated Deployments that ask for a Secret, by its `namespace/name`. */

@@ -3,6 +3,7 @@ import { readConfig } from '../../src/config.ts';
 import { runOperator } from '../../src/operator.ts';
 import type { Clock } from '../../src/runtime/clock.ts';
 import type { Random } from '../../src/runtime/random.ts';
+import { discardedAudit } from './audit.ts';
 import { createFakeClock } from './fake-clock.ts';
 import { createSimulatedApiServer, type SimulatedApiServer } from './simulated-api-server.ts';
 import { createSimulatedConnect, type SimulatedConnect } from './simulated-connect.ts';
@@ -107,9 +108,11 @@ export function createSimulatedCluster({ random, environment = {}, flags = [] }:
     );
     const credentials = () => ({ server: `http://cluster-${id}.simulated`, namespace, authenticate });
     const log = pino({ level: 'silent' });
-    const ended = runOperator({ config, credentials, log, clock: clockOf(id), random }, stop.signal).catch((error: unknown) => {
-      failures.push(error);
-    });
+    const ended = runOperator({ config, credentials, log, clock: clockOf(id), random, auditSink: discardedAudit }, stop.signal).catch(
+      (error: unknown) => {
+        failures.push(error);
+      },
+    );
     ending.push(ended);
     running = { id, stop, ended, dead: false };
   }

@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import { describe, expect, it } from 'vitest';
 import { ConfigError, readConfig, type Config } from '../../../src/config.ts';
 
@@ -19,6 +20,9 @@ function problemsOf(environment: Readonly<Record<string, string>>, flags: readon
 describe('the configuration', () => {
   it('needs no more than the Connect server and its token', () => {
     expect(read()).toEqual({
+      audit: { path: undefined, maxSize: 100 * 1024 * 1024, maxBackups: 10, required: false },
+      clusterName: '',
+      podName: hostname(),
       connectHost: 'http://onepassword-connect:8080',
       connectToken: token,
       watchNamespaces: [],
