@@ -329,6 +329,23 @@ describe('the audit of retrievals', () => {
     expect(new Set(memory.records.map((record) => ('requestId' in record ? record.requestId : ''))).size).toBe(2);
   });
 
+  it('is flushed before anybody has the item', async () => {
+    const flushed = Promise.withResolvers<void>();
+    let given = '';
+    const write = (lines: string): Promise<void> => {
+      given += lines;
+      return flushed.promise;
+    };
+    const setting = await setUp([plain], auditInto({ write, close: async () => {} }));
+    let had = false;
+    const got = setting.get(claim()).then(() => (had = true));
+    await eventually('the record to be on its way', () => (given.includes('item.retrieve') ? true : undefined));
+    await new Promise(setImmediate);
+    expect(had).toBe(false);
+    flushed.resolve();
+    expect(await got).toBe(true);
+  });
+
   it('keeps nobody from an item when it fails', async () => {
     const { get, memory, idOf } = await audited();
     memory.failWith('ENOSPC');
