@@ -3,7 +3,7 @@ import { group, leaseName, plural } from './api/names.ts';
 import { type Config, type ListenAddress, readVaultPolicy } from './config.ts';
 import { createConnectClient } from './connect/client.ts';
 import type { Outage } from './connect/gate.ts';
-import { createConnectToken } from './connect/token.ts';
+import { type ConnectToken, createConnectToken } from './connect/token.ts';
 import { createVaultIndex } from './connect/vault-index.ts';
 import { createAnnouncer } from './controllers/announcer.ts';
 import { createConsumers } from './controllers/consumers.ts';
@@ -12,12 +12,14 @@ import { createDeploymentReconciler } from './controllers/deployment-reconciler.
 import { createConsumerStatus } from './controllers/consumer-status.ts';
 import { createHolders } from './controllers/holders.ts';
 import { createItemReconciler } from './controllers/item-reconciler.ts';
-import { createItemSource } from './controllers/item-source.ts';
+import { createItemSource, requesterOf } from './controllers/item-source.ts';
 import { createItemStatuses } from './controllers/item-status.ts';
 import { createOwners } from './controllers/owners.ts';
 import { runPoll } from './controllers/poll.ts';
+import { restartEntry } from './controllers/restart-entry.ts';
 import { createRestartNews } from './controllers/restart-news.ts';
 import { createRollouts } from './controllers/rollouts.ts';
+import { recordDeletions } from './controllers/secret-deletions.ts';
 import { createSecretSync } from './controllers/secret-sync.ts';
 import { watchPolicy } from './controllers/policy-watch.ts';
 import { createTriggers } from './controllers/triggers.ts';
@@ -31,6 +33,8 @@ import { createEventRecorder } from './kube/events.ts';
 import { createLeaderElection, type LeaderElection, LeaseError } from './kube/lease.ts';
 import { eventSubject, onePasswordItems } from './kube/objects.ts';
 import type { ResourceType } from './kube/resource.ts';
+import { type AuditSink, createAudit, policyRefusal } from './observability/audit.ts';
+import { createAuditSink } from './observability/audit-sink.ts';
 import { readCertificate, watchCertificate } from './observability/certificate-files.ts';
 import { createFailureLog } from './observability/failure-log.ts';
 import { authorized, type Endpoint, healthEndpoints, listen, type Listener } from './observability/http.ts';
@@ -52,6 +56,8 @@ export interface OperatorOptions {
   readonly log: Log;
   readonly clock?: Clock;
   readonly random?: Random;
+  /** For tests: takes the audit records, instead of what the configuration names. */
+  readonly auditSink?: AuditSink;
   /** Called once the cluster has been read and the controllers run. */
   readonly onReady?: () => void;
   /** For tests and benchmarks: times that are otherwise those of the design, in milliseconds. */
@@ -102,10 +108,36 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   const ownKube = createKubeClient(kubeOptions);
   const election = config.leaderElection.enabled ? electLeader() : undefined;
   const kube = createKubeClient({ ...kubeOptions, ...(election && { mayWrite: election.mayWrite }) });
-  const token = createConnectToken({
+  const auditLog = { path: config.audit.path ?? 'stdout' };
+  const audit = createAudit({
+    sink:
+      options.auditSink ??
+      createAuditSink({
+        ...config.audit,
+        fd: 1,
+        clock,
+        onStuck: (error) => log.error({ ...auditLog, ...describeError(error) }, 'the audit log cannot be put aside and grows on'),
+      }),
+    clock,
+    newId: randomUUID,
+    cluster: config.clusterName,
+    pod: config.podName,
+    version,
+    connection: new URL(config.connectHost).origin,
+    tokenId: () => token?.id() ?? 'opaque',
+    required: config.audit.required,
+    onFailing: (error) =>
+      log.error(
+        { ...auditLog, error },
+        `audit records are lost${config.audit.required ? ', and nothing is retrieved until they can be written' : ''}`,
+      ),
+    onResumed: (lost) => log.warn({ ...auditLog, lost }, 'audit records are written again'),
+  });
+  let token: ConnectToken | undefined;
+  token = createConnectToken({
     token: config.connectToken,
     file: config.connectTokenFile,
-    onLoaded: (id, event) => log.info({ token: id }, `access token for Connect ${event}`),
+    onLoaded: tokenLoaded,
     onUnreadable: (problem) => log.warn(`the file of OP_CONNECT_TOKEN_FILE has no access token: ${problem}; the last one stays in use`),
   });
   const connect = createConnectClient({
@@ -156,7 +188,10 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     news: {
       ...news,
       restarted(workload, change) {
-        if (!workload.onDelete) metrics.restarted();
+        if (!workload.onDelete) {
+          metrics.restarted();
+          void audit.record(restartEntry(workload, change, { secrets: cache.secrets, owners }));
+        }
         news.restarted(workload, change);
       },
     },
@@ -168,8 +203,12 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     const { count, since } = workloadReconciler.waiting();
     return { count, age: since === undefined ? 0 : (clock.monotonic() - since) / 1000 };
   });
-  const access = createVaultAccess({ index, policy: () => vaultPolicy });
-  const source = createItemSource({ connect, index, access, settings: config });
+  const access = createVaultAccess({
+    index,
+    policy: () => vaultPolicy,
+    onRefusal: (claim) => void audit.record(policyRefusal(requesterOf(claim), claim.itemPath, 'VaultNotAllowed')),
+  });
+  const source = createItemSource({ connect, index, access, settings: config, audit });
   const statuses = createItemStatuses({
     items: cache.items,
     kube,
@@ -188,6 +227,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     latestKnown: workloadReconciler.latestKnown,
     holderOf: createHolders({ items: cache.items, owners, statuses }),
     patience: fullListingInterval,
+    audit,
   });
   const reconcileItem = createItemReconciler({
     items: cache.items,
@@ -231,6 +271,8 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
 
   const heartbeat = createHeartbeat(clock);
   const progress = createWorkerProgress({ clock });
+  recordDeletions({ secrets: cache.secrets, kube, audit }, signal);
+
   const running: Promise<void>[] = [];
   /** Namespaces that have been read; undefined stands for all. */
   const namespacesRead = new Set<string | undefined>();
@@ -243,6 +285,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   let stopCertificateWatch: (() => void) | undefined;
   try {
     await openListeners();
+    if (token.current !== undefined) await audit.record({ action: 'token.load', result: 'success' });
     const { watchNamespaces } = config;
     const reflection = reflectCluster(
       cache,
@@ -291,6 +334,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     rollouts.close();
     stopCertificateWatch?.();
     await Promise.all([...listeners.map((listener) => listener.close()), kube.close(), ownKube.close(), connect.close()]);
+    await audit.close();
   }
 
   function run(name: string, queue: ControllerOptions['queue'], workers: number, reconcile: ControllerOptions['reconcile']): Promise<void> {
@@ -330,6 +374,12 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     if (policy === undefined) log.warn(openPolicy);
     else log.info({ rules: policy.length }, 'another vault policy');
     triggers.policyChanged();
+  }
+
+  function tokenLoaded(id: string, event: 'loaded' | 'changed'): void {
+    log.info({ token: id }, `access token for Connect ${event}`);
+    // That of the start is recorded when it is clear that there is one to go on.
+    if (token !== undefined) void audit.record({ action: event === 'loaded' ? 'token.load' : 'token.change', result: 'success' });
   }
 
   function outageTurned(outage: Outage | undefined, vaultId: string | undefined): void {

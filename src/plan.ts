@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { annotations, kind, legacyFinalizer, managedLabel, plural, group, version as apiVersion } from './api/names.ts';
 import { Failure } from './api/reasons.ts';
 import type { Config } from './config.ts';
@@ -25,6 +26,8 @@ import { readTemplateBirth } from './kube/template-birth.ts';
 import type { Workload } from './kube/workload.ts';
 import { readSecret } from './kube/secret-api.ts';
 import { createStore } from './kube/store.ts';
+import { type AuditSink, createAudit } from './observability/audit.ts';
+import { createAuditSink } from './observability/audit-sink.ts';
 import { type Clock, systemClock } from './runtime/clock.ts';
 import { createSemaphore } from './runtime/semaphore.ts';
 import { version } from './version.ts';
@@ -33,6 +36,8 @@ export interface PlanOptions {
   readonly config: Config;
   readonly credentials: LoadCredentials;
   readonly clock?: Clock;
+  /** For tests: takes the audit records, instead of what the configuration names. */
+  readonly auditSink?: AuditSink;
 }
 
 /** What to print, where, and with which code to exit. */
@@ -52,7 +57,7 @@ const contestedNote = 'several ask for this Secret: whoever comes first gets it'
  * Says what the operator would do with everything it finds, and does nothing: it reads the cluster and Connect once, and writes nowhere.
  * Its decisions are those of the operator, made by the same functions.
  */
-export async function runPlan({ config, credentials, clock = systemClock }: PlanOptions): Promise<PlanResult> {
+export async function runPlan({ config, credentials, clock = systemClock, auditSink }: PlanOptions): Promise<PlanResult> {
   // A slab of Node's pool is memory as somebody freed it, values and all, and outlives what is put into it.
   Buffer.poolSize = 0;
   const userAgent = `keyturn/${version}`;
@@ -60,6 +65,18 @@ export async function runPlan({ config, credentials, clock = systemClock }: Plan
   const { connectHost: host, connectCa: ca, connectProxy: proxy } = config;
   const token = createConnectToken({ token: config.connectToken, file: config.connectTokenFile });
   const connect = createConnectClient({ host, token, ca, proxy, userAgent, clock });
+  const audit = createAudit({
+    // On standard output stands the plan.
+    sink: auditSink ?? createAuditSink({ ...config.audit, fd: 2, clock }),
+    clock,
+    newId: randomUUID,
+    cluster: config.clusterName,
+    pod: config.podName,
+    version,
+    connection: new URL(host).origin,
+    tokenId: () => token.id(),
+    required: config.audit.required,
+  });
   try {
     const { signal } = new AbortController();
     const cache = createClusterCache();
@@ -67,7 +84,7 @@ export async function runPlan({ config, credentials, clock = systemClock }: Plan
     const index = createVaultIndex({ client: connect, clock, onChange: () => {} });
     await index.refresh(signal);
     const access = createVaultAccess({ index, policy: () => config.vaultPolicy });
-    const source = createItemSource({ connect, index, access, settings: config });
+    const source = createItemSource({ connect, index, access, settings: config, audit });
     const forecasts = await forecastSecrets({ cache, kube, source, config }, signal);
     const restarts = await forecastRestarts({ cache, kube, config, forecasts }, signal);
     const notes = [...settingNotes(config), ...(await clusterNotes(cache, kube, signal))];
@@ -78,6 +95,7 @@ export async function runPlan({ config, credentials, clock = systemClock }: Plan
     return { output: '', errors: `keyturn: there is no plan: ${describe(error)}\n`, exitCode: 1 };
   } finally {
     await Promise.all([kube.close(), connect.close()]);
+    await audit.close();
   }
 }
 

@@ -36,6 +36,7 @@ export const reasons = [
   'InvalidAnnotation',
   'OlderVersionAccepted',
   'KubernetesForbidden',
+  'AuditUnavailable',
 ] as const;
 
 export type Reason = (typeof reasons)[number];

@@ -1,7 +1,8 @@
+import { randomUUID } from 'node:crypto';
 import type { Dispatcher } from 'undici';
 import { z } from 'zod';
 import { freezingTag } from '../api/names.ts';
-import { Failure } from '../api/reasons.ts';
+import { Failure, type Reason } from '../api/reasons.ts';
 import type { Item, ItemFile, ItemSummary, Vault } from '../domain/item.ts';
 import { SecretValue } from '../domain/secret-value.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -23,8 +24,8 @@ export interface ConnectClient {
   listVaults(signal: AbortSignal): Promise<readonly Vault[]>;
   /** Every item of a vault that is neither archived nor deleted, without values. */
   listItems(vaultId: string, signal: AbortSignal): Promise<readonly ItemSummary[]>;
-  getItem(vaultId: string, itemId: string, signal: AbortSignal): Promise<Item>;
-  getFile(vaultId: string, itemId: string, file: ItemFile, signal: AbortSignal): Promise<SecretValue>;
+  getItem(vaultId: string, itemId: string, signal: AbortSignal, witness?: Witness): Promise<Item>;
+  getFile(vaultId: string, itemId: string, file: ItemFile, signal: AbortSignal, witness?: Witness): Promise<SecretValue>;
   /** While Connect as a whole, or a vault, is not asked because it just failed: why, and since when. */
   outage(vaultId?: string): Outage | undefined;
   /** The same for a vault alone, whatever is with Connect as a whole. */
@@ -60,13 +61,40 @@ export interface ConnectClientOptions {
 export type ConnectRoute =
   '/v1/vaults' | '/v1/vaults/{vault}/items' | '/v1/vaults/{vault}/items/{item}' | '/v1/vaults/{vault}/items/{item}/files/{file}/content';
 
+/** A request for an item or a file, and what came of it. */
+export interface Retrieval {
+  /** Our own: Connect's answers name none. It is sent as `X-Request-Id`. */
+  readonly requestId: string;
+  /** Of the answer; 0 without one. With 200 Connect has given the values away, whatever became of them. */
+  readonly status: number;
+  /** Of the item that the answer holds, if that could be read. */
+  readonly itemVersion: number | undefined;
+  /** Why it did not bring what was asked for; `Cancelled` when we gave up. Undefined when it did. */
+  readonly reason: Reason | 'Cancelled' | undefined;
+}
+
+/** Is told of every request that was made, before anybody gets what it brought. Nobody does when it throws. */
+export type Witness = (retrieval: Retrieval) => Promise<void>;
+
 /** One request: what it asks, and how long the answer may be, in bytes. */
 interface Question {
   readonly route: ConnectRoute;
   readonly path: string;
   readonly limit: number;
   readonly vaultId?: string;
+  readonly witness?: Witness | undefined;
 }
+
+/** A request under way. */
+interface Attempt {
+  requestId: string;
+  status: number;
+  /** Tells the witness. */
+  readonly end: (reason: Retrieval['reason']) => Promise<void>;
+}
+
+/** Makes something of the body of an answer, and notes the version of the item in it. @throws Failure */
+type Read<T> = (body: Uint8Array, noteVersion: (version: number) => void) => T;
 
 const mebibyte = 1024 * 1024;
 /** Bounds of answers in bytes. A Secret holds 1 MiB at most, so a file that is larger can never be written. */
@@ -110,31 +138,6 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
     return made;
   }
 
-  /** A connection that was kept may be closed just when it is used again: that is worth a second attempt, at once. */
-  async function send(request: Dispatcher.RequestOptions): Promise<Dispatcher.ResponseData> {
-    try {
-      return await agent.request(request);
-    } catch (error) {
-      if (!staleConnectionCodes.has(transportCode(error) ?? '')) throw error;
-      return await agent.request(request);
-    }
-  }
-
-  /** A token that is refused may have been replaced a moment ago: with another one it is asked once more. */
-  async function ask(route: ConnectRoute, path: string, limit: number, signal: AbortSignal): Promise<Uint8Array> {
-    const used = token.current ?? (token.reload() ? token.current : undefined);
-    if (used === undefined) throw noToken(route);
-    try {
-      return await askWith(used, route, path, limit, signal);
-    } catch (error) {
-      if (!(error instanceof Failure) || error.reason !== 'ConnectUnauthorized') throw error;
-      reloadToken();
-      const other = token.current;
-      if (other === undefined || other.equals(used)) throw error;
-      return await askWith(other, route, path, limit, signal);
-    }
-  }
-
   function reloadToken(): boolean {
     if (!token.reload()) return false;
     for (const shut of [gate, ...vaultGates.values()]) {
@@ -143,44 +146,85 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
     return true;
   }
 
-  async function askWith(used: AccessToken, route: ConnectRoute, path: string, limit: number, signal: AbortSignal): Promise<Uint8Array> {
+  /** One request and its answer, or two: a connection that was kept may be closed just when it is used again, which is worth another at once. */
+  async function transfer(used: AccessToken, { route, path, limit }: Question, attempt: Attempt, signal: AbortSignal): Promise<Uint8Array> {
     const start = clock.monotonic();
-    let status = 0;
     try {
       return await withDeadline(clock, timeouts.whole, signal, async (within) => {
-        const response = await send({
-          origin: base.origin,
-          path: `${base.pathname}${path}`,
-          method: 'GET',
-          headers: { authorization: `Bearer ${used.expose()}`, accept: 'application/json', 'user-agent': userAgent },
-          signal: within,
+        const send = (): Promise<Dispatcher.ResponseData> =>
+          agent.request({
+            origin: base.origin,
+            path: `${base.pathname}${path}`,
+            method: 'GET',
+            headers: {
+              authorization: `Bearer ${used.expose()}`,
+              accept: 'application/json',
+              'user-agent': userAgent,
+              'x-request-id': attempt.requestId,
+            },
+            signal: within,
+          });
+        const response = await send().catch(async (error: unknown) => {
+          if (!staleConnectionCodes.has(transportCode(error) ?? '')) throw error;
+          await attempt.end('ConnectUnavailable');
+          attempt.requestId = randomUUID();
+          return await send();
         });
-        status = response.statusCode;
-        if (status === 200) return await readBody(response, limit, route);
+        attempt.status = response.statusCode;
+        if (response.statusCode === 200) return await readBody(response, limit, route);
         await response.body.dump({ limit: 64 * 1024 }).catch(() => {});
         throw statusFailure(route, response, clock.now());
       });
     } catch (error) {
       if (error instanceof Failure || signal.aborted) throw error;
-      throw transportFailure(route, transportCode(error) ?? 'no answer', status === 0, proxy !== undefined);
+      throw transportFailure(route, transportCode(error) ?? 'no answer', attempt.status === 0, proxy !== undefined);
     } finally {
-      onRequest?.(route, status, clock.monotonic() - start);
+      onRequest?.(route, attempt.status, clock.monotonic() - start);
     }
   }
 
+  /** A token that is refused may have been replaced a moment ago: with another one it is asked once more. */
+  async function ask<T>(question: Question, signal: AbortSignal, read: Read<T>): Promise<T> {
+    const used = token.current ?? (token.reload() ? token.current : undefined);
+    if (used === undefined) throw noToken(question.route);
+    try {
+      return await askWith(used, question, signal, read);
+    } catch (error) {
+      if (!(error instanceof Failure) || error.reason !== 'ConnectUnauthorized') throw error;
+      reloadToken();
+      const other = token.current;
+      if (other === undefined || other.equals(used)) throw error;
+      return await askWith(other, question, signal, read);
+    }
+  }
+
+  async function askWith<T>(used: AccessToken, question: Question, signal: AbortSignal, read: Read<T>): Promise<T> {
+    let itemVersion: number | undefined;
+    const attempt: Attempt = {
+      requestId: randomUUID(),
+      status: 0,
+      end: async (reason) => await question.witness?.({ requestId: attempt.requestId, status: attempt.status, itemVersion, reason }),
+    };
+    let answer: T;
+    try {
+      answer = read(await transfer(used, question, attempt, signal), (version) => (itemVersion = version));
+    } catch (error) {
+      await attempt.end(error instanceof Failure ? error.reason : 'Cancelled');
+      throw error;
+    }
+    await attempt.end(undefined);
+    return answer;
+  }
+
   /** The gates are looked at last: what waited for its turn while one was shut is not sent. */
-  function get<T>({ route, path, limit, vaultId }: Question, signal: AbortSignal, read: (body: Uint8Array) => T): Promise<T> {
-    const throughGate = (): Promise<T> => gate.pass(async () => read(await ask(route, path, limit, signal)), path);
+  function get<T>(question: Question, signal: AbortSignal, read: Read<T>): Promise<T> {
+    const { path, vaultId } = question;
+    const throughGate = (): Promise<T> => gate.pass(() => ask(question, signal, read), path);
     return bounded(() => (vaultId === undefined ? throughGate() : vaultGate(vaultId).pass(throughGate)));
   }
 
   function getJson<S extends z.ZodType>(question: Question, schema: S, signal: AbortSignal): Promise<z.output<S>> {
-    return get(question, signal, (body) => {
-      const result = schema.safeParse(parseJson(body, question.route));
-      if (result.success) return result.data;
-      const [issue] = result.error.issues;
-      throw protocolFailure(question.route, `unexpected ${issue === undefined ? 'shape' : `value at ${safePath(issue.path)}`}`);
-    });
+    return get(question, signal, (body) => parsed(body, schema, question.route));
   }
 
   return {
@@ -197,19 +241,21 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
         .filter(({ state }) => !isGone(state))
         .map(({ id, title, version, createdAt, tags }) => ({ id, title, version, createdAt: toTime(createdAt), frozen: isFrozen(tags) }));
     },
-    async getItem(vaultId, itemId, signal) {
+    async getItem(vaultId, itemId, signal, witness) {
       const path = `v1/vaults/${checkedId(vaultId)}/items/${checkedId(itemId)}`;
-      const question = { route: '/v1/vaults/{vault}/items/{item}', path, limit: limits.item, vaultId } as const;
-      const wire = await getJson(question, itemSchema, signal);
-      if (isGone(wire.state))
+      const route = '/v1/vaults/{vault}/items/{item}';
+      return await get({ route, path, limit: limits.item, vaultId, witness }, signal, (body, noteVersion) => {
+        const wire = parsed(body, itemSchema, route);
+        noteVersion(wire.version);
+        if (!isGone(wire.state)) return toItem(wire);
         throw new Failure('ItemNotFound', 'the item is archived or deleted; restore it in 1Password, or change spec.itemPath');
-      return toItem(wire);
+      });
     },
-    async getFile(vaultId, itemId, file, signal) {
+    async getFile(vaultId, itemId, file, signal, witness) {
       const route = '/v1/vaults/{vault}/items/{item}/files/{file}/content';
       if (!connectIdPattern.test(file.id)) throw protocolFailure(route, 'the item names a file without an id');
       const path = `v1/vaults/${checkedId(vaultId)}/items/${checkedId(itemId)}/files/${file.id}/content`;
-      return get({ route, path, limit: limits.file, vaultId }, signal, (bytes) => SecretValue.fromBytes(bytes));
+      return await get({ route, path, limit: limits.file, vaultId, witness }, signal, (bytes) => SecretValue.fromBytes(bytes));
     },
     outage: (vaultId) => gate.outage ?? (vaultId === undefined ? undefined : vaultGates.get(vaultId)?.outage),
     vaultOutage: (vaultId) => vaultGates.get(vaultId)?.outage,
@@ -275,6 +321,14 @@ function tooLarge(route: ConnectRoute, limit: number): Failure {
   if (route.endsWith('/content'))
     return new Failure('SecretTooLarge', `a file of the item is larger than the ${size} a Secret can hold; remove it from the item`);
   return protocolFailure(route, `answer larger than ${size}`);
+}
+
+/** @throws Failure `ConnectProtocolError` */
+function parsed<S extends z.ZodType>(body: Uint8Array, schema: S, route: ConnectRoute): z.output<S> {
+  const result = schema.safeParse(parseJson(body, route));
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw protocolFailure(route, `unexpected ${issue === undefined ? 'shape' : `value at ${safePath(issue.path)}`}`);
 }
 
 /** What JSON.parse says quotes its input, and is dropped. */

@@ -122,7 +122,7 @@ export function deploymentMessage({ message }: Failure): string {
 }
 
 /** What the annotations ask for. @throws Failure `InvalidItemPath` when they do not name a Secret */
-export function claimOf({ kind, apiVersion, namespace, name, uid, claim }: Workload): SecretClaim {
+export function claimOf({ kind, apiVersion, namespace, name, uid, generation, claim }: Workload): SecretClaim {
   if (claim?.secretName === undefined || claim.secretName === '') {
     throw new Failure('InvalidItemPath', `the annotation ${annotations.itemName} is missing: it names the Secret`);
   }
@@ -135,6 +135,7 @@ export function claimOf({ kind, apiVersion, namespace, name, uid, claim }: Workl
     namespace,
     name: secretName,
     owner: { apiVersion, kind, name, uid },
+    generation,
     type: undefined,
     itemPath,
     copied: copiedMetadata({}, notes, false),

@@ -148,11 +148,12 @@ function saidBefore(message = ''): string | undefined {
 
 /** What a resource asks for. */
 export function claimOf(resource: OnePasswordItem, { item, secret }: OnePasswordItemStatus, enableAnnotations: boolean): SecretClaim {
-  const { namespace, name, type, itemPath, labels, annotations } = resource;
+  const { namespace, name, generation, type, itemPath, labels, annotations } = resource;
   return {
     namespace,
     name,
     owner: ownerReference(resource),
+    generation,
     type,
     itemPath,
     copied: copiedMetadata(labels, annotations, enableAnnotations),

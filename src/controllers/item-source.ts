@@ -1,15 +1,18 @@
 import { Failure } from '../api/reasons.ts';
-import type { ConnectClient } from '../connect/client.ts';
+import type { ConnectClient, Retrieval, Witness } from '../connect/client.ts';
 import type { Outage } from '../connect/gate.ts';
 import type { ItemLocation, ListedItem, VaultIndex } from '../connect/vault-index.ts';
 import { filesSize, itemData, type ItemDataOptions, wantedFiles } from '../domain/item-data.ts';
 import { isItemPath, parseItemPath } from '../domain/item-path.ts';
 import { type ItemContent, maxSecretSize, type SecretClaim, tooLarge } from '../domain/secret-plan.ts';
-import { createSingleFlight } from '../runtime/single-flight.ts';
+import type { Audit } from '../observability/audit.ts';
+import type { AuditEntry, Requester } from '../observability/audit-record.ts';
 import type { VaultAccess } from './vault-access.ts';
 
 /** An item as it was fetched for a claim. */
 export interface FetchedItem extends ItemContent {
+  /** Of the request that brought it, as the audit names it. */
+  readonly requestId: string;
   /** Keys that more than one field wanted. */
   readonly collisions: readonly string[];
 }
@@ -32,6 +35,15 @@ export interface ItemSourceOptions {
   readonly index: VaultIndex;
   readonly access: VaultAccess;
   readonly settings: ItemDataOptions;
+  readonly audit: Pick<Audit, 'admit' | 'record' | 'require'>;
+}
+
+/** A retrieval of an item that is under way, and all who want it. */
+interface Flight {
+  readonly requesters: Requester[];
+  /** The last request for the item that is on record: who joins now is not in that. */
+  recorded: Retrieval | undefined;
+  readonly result: Promise<FetchedItem>;
 }
 
 /** How soon an item that one listing misses is looked for again, in milliseconds. */
@@ -39,22 +51,59 @@ const doubtDelay = 5_000;
 /** Items known to be gone that are remembered. */
 const maxGone = 10_000;
 
-export function createItemSource({ connect, index, access, settings }: ItemSourceOptions): ItemSource {
-  const flights = createSingleFlight<FetchedItem>();
+export function createItemSource({ connect, index, access, settings, audit }: ItemSourceOptions): ItemSource {
+  const flights = new Map<string, Flight>();
   /** Items that answered 404 and are in no listing: they are not asked for again until one has them. */
   const gone = new Set<string>();
 
-  function fetchAt({ vaultId, itemId }: ItemLocation, signal: AbortSignal): Promise<FetchedItem> {
-    return flights(`${vaultId}/${itemId}`, async () => {
-      const item = await connect.getItem(vaultId, itemId, signal);
-      const files = wantedFiles(item, settings);
-      if (filesSize(files) > maxSecretSize) throw tooLarge();
-      const contents = await Promise.all(
-        [...files].map(async ([key, file]) => [key, await connect.getFile(vaultId, itemId, file, signal)] as const),
-      );
-      const { version, frozen } = item;
-      return { vaultId: item.vaultId, id: item.id, version, frozen, ...itemData(item, new Map(contents), settings) };
+  /** Claims that want one item at a time share its requests, and each is on record before it has the item. */
+  async function fetchAt(claim: SecretClaim, location: ItemLocation, signal: AbortSignal): Promise<FetchedItem> {
+    await audit.admit();
+    const requester = requesterOf(claim);
+    const underWay = flights.get(keyOf(location));
+    if (underWay === undefined) return await startFlight(requester, location, signal).result;
+    const { recorded } = underWay;
+    underWay.requesters.push(requester);
+    if (recorded !== undefined) await put({ action: 'item.share', ...retrievalOf(location, [requester], recorded) });
+    return await underWay.result;
+  }
+
+  function startFlight(requester: Requester, location: ItemLocation, signal: AbortSignal): Flight {
+    const requesters = [requester];
+    const { promise: result, resolve, reject } = Promise.withResolvers<FetchedItem>();
+    const flight: Flight = { requesters, recorded: undefined, result };
+    flights.set(keyOf(location), flight);
+    // Whoever comes after the end finds no flight, and whoever comes before it is on board.
+    void retrieve(flight, location, signal)
+      .finally(() => flights.delete(keyOf(location)))
+      .then(resolve, reject);
+    return flight;
+  }
+
+  async function retrieve(flight: Flight, location: ItemLocation, signal: AbortSignal): Promise<FetchedItem> {
+    const { vaultId, itemId } = location;
+    const item = await connect.getItem(vaultId, itemId, signal, async (retrieval) => {
+      flight.recorded = retrieval;
+      await put({ action: 'item.retrieve', ...retrievalOf(location, flight.requesters, retrieval) });
     });
+    const { version, frozen } = item;
+    const witnessOf =
+      (file: string): Witness =>
+      (retrieval) =>
+        put({ action: 'file.retrieve', file, ...retrievalOf(location, flight.requesters, { ...retrieval, itemVersion: version }) });
+    const files = wantedFiles(item, settings);
+    if (filesSize(files) > maxSecretSize) throw tooLarge();
+    const contents = await Promise.all(
+      [...files].map(async ([key, file]) => [key, await connect.getFile(vaultId, itemId, file, signal, witnessOf(file.id))] as const),
+    );
+    const requestId = flight.recorded?.requestId ?? '';
+    return { vaultId: item.vaultId, id: item.id, version, frozen, requestId, ...itemData(item, new Map(contents), settings) };
+  }
+
+  /** @throws Failure `AuditUnavailable` for what brought something that must not be used unrecorded */
+  async function put(entry: Extract<AuditEntry, { status: number }>): Promise<void> {
+    if (entry.result === 'success') await audit.require(entry);
+    else await audit.record(entry);
   }
 
   /** True when an item is known to be gone, until a listing has it. */
@@ -85,13 +134,13 @@ export function createItemSource({ connect, index, access, settings }: ItemSourc
     locate,
     async fetch(claim, location, signal) {
       try {
-        return await fetchAt(location, signal);
+        return await fetchAt(claim, location, signal);
       } catch (error) {
         if (!(error instanceof Failure) || error.reason !== 'ItemNotFound') throw error;
         // A replica of Connect that lags may have told us so: the listings have to agree.
         if (location.absences < 2) throw new Failure(error.reason, error.message, doubtDelay);
         if (gone.size < maxGone) gone.add(keyOf(location));
-        return await fetchAt(await locate(claim, signal), signal);
+        return await fetchAt(claim, await locate(claim, signal), signal);
       }
     },
     listed(claim) {
@@ -105,6 +154,25 @@ export function createItemSource({ connect, index, access, settings }: ItemSourc
 
 function keyOf({ vaultId, itemId }: ItemLocation): string {
   return `${vaultId}/${itemId}`;
+}
+
+/** Who asks, as the audit names it. */
+export function requesterOf({ namespace, owner: { kind, name, uid }, generation }: SecretClaim): Requester {
+  return { kind, namespace, name, uid, generation };
+}
+
+function retrievalOf({ vaultId, itemId }: ItemLocation, requesters: readonly Requester[], retrieval: Retrieval) {
+  const { requestId, status, itemVersion, reason } = retrieval;
+  return {
+    vault: vaultId,
+    item: itemId,
+    ...(itemVersion !== undefined && { itemVersion }),
+    requesters: [...requesters],
+    requestId,
+    status,
+    result: reason === undefined ? 'success' : status === 401 || status === 403 ? 'denied' : 'failed',
+    ...(reason !== undefined && { reason }),
+  } as const;
 }
 
 function itemGone(): Failure {

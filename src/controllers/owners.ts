@@ -10,6 +10,7 @@ import type { Workload } from '../kube/workload.ts';
 
 /** Who asks for a Secret. */
 export interface SecretOwner extends EventSubject {
+  readonly generation: number;
   readonly annotations: Readonly<Record<string, string>>;
   /** What it says of restarts, be it on the Secret yet or not. */
   readonly autoRestart: string | undefined;

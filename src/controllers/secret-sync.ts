@@ -14,13 +14,14 @@ import {
   type SecretClaim,
   type SecretPlan,
 } from '../domain/secret-plan.ts';
-import { type KubeClient, KubeError } from '../kube/client.ts';
+import { isConflict, isUncertain, type KubeClient, KubeError } from '../kube/client.ts';
 import { managedSecret, type ManagedSecret, onePasswordItems, type SecretBefore } from '../kube/objects.ts';
 import { deployments, objectPath, type WireObject } from '../kube/resource.ts';
 import { createSecret, type FullSecret, readSecret, readSecretMetadata, replaceSecret } from '../kube/secret-api.ts';
 import type { Store } from '../kube/store.ts';
+import type { Audit } from '../observability/audit.ts';
 import { done, type Outcome, requeue, retry } from '../runtime/controller.ts';
-import type { FetchedItem, ItemSource } from './item-source.ts';
+import { type FetchedItem, type ItemSource, requesterOf } from './item-source.ts';
 
 export interface SecretSyncOptions {
   readonly secrets: Store<ManagedSecret>;
@@ -34,6 +35,7 @@ export interface SecretSyncOptions {
   readonly holderOf: (claim: SecretClaim) => string | undefined;
   /** A version lower than the one applied is believed when all listings have given it for so long, in milliseconds. */
   readonly patience: number;
+  readonly audit: Pick<Audit, 'record'>;
 }
 
 /** What was done for a claim. */
@@ -112,15 +114,19 @@ export function createSecretSync({
   latestKnown,
   holderOf,
   patience,
+  audit,
 }: SecretSyncOptions): SecretSync {
   const refusals = new Map<string, Refusal>();
+  /** By the uid of the owner: the refusal before any question that is on record, which would be met again at every look. */
+  const recordedRefusals = new Map<string, string>();
+  /** Refusals by the API server, of a write that is on record. */
+  const onRecord = new WeakSet<Failure>();
   /** By the uid of the owner. */
   const lastCopied = new Map<string, string>();
 
   return {
     async run(claim, trusted, signal) {
-      checkType(claim);
-      checkHolder(claim);
+      await checkClaim(claim);
       const location = await source.locate(claim, signal);
       if (trusted && isCurrent(claim, location)) return { state: 'unchanged', next: done };
       const held = recordedItem(claim, location.itemId)?.version;
@@ -130,12 +136,16 @@ export function createSecretSync({
         return { state: 'unchanged', next: requeue(Math.max(1_000, patience - (location.listed?.unchangedFor ?? 0))) };
       }
       await rethrowRefusal(claim, location, signal);
+      let item: FetchedItem | undefined;
       try {
-        const result = await apply(claim, await source.fetch(claim, location, signal), location, believed, signal);
+        item = await source.fetch(claim, location, signal);
+        const result = await apply(claim, item, location, believed, signal);
         refusals.delete(claim.owner.uid);
         return result;
       } catch (error) {
-        throw error instanceof Failure ? refused(claim, location, error) : error;
+        if (!(error instanceof Failure)) throw error;
+        if (isRefusal(error) && !onRecord.has(error)) await recordRefusal(claim, error, location, item);
+        throw refused(claim, location, error);
       }
     },
 
@@ -151,9 +161,71 @@ export function createSecretSync({
     forget(ownerUid) {
       source.forget(ownerUid);
       refusals.delete(ownerUid);
+      recordedRefusals.delete(ownerUid);
       lastCopied.delete(ownerUid);
     },
   };
+
+  /** @throws Failure `SecretTypeNotAllowed`, `SecretNotOwned` */
+  async function checkClaim(claim: SecretClaim): Promise<void> {
+    try {
+      checkType(claim);
+      checkHolder(claim);
+      recordedRefusals.delete(claim.owner.uid);
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      const said = JSON.stringify([error.reason, claim.generation, claim.name]);
+      if (recordedRefusals.get(claim.owner.uid) !== said) await recordRefusal(claim, error);
+      recordedRefusals.set(claim.owner.uid, said);
+      throw error;
+    }
+  }
+
+  async function recordRefusal(claim: SecretClaim, { reason }: Failure, location?: ItemLocation, item?: FetchedItem): Promise<void> {
+    const { namespace, name } = claim;
+    await audit.record({
+      action: 'secret.refuse',
+      secret: { namespace, name },
+      ...(location !== undefined && { vault: location.vaultId, item: location.itemId }),
+      ...(item !== undefined && { itemVersion: item.version, requestId: item.requestId }),
+      requesters: [requesterOf(claim)],
+      result: 'refused',
+      reason,
+    });
+  }
+
+  /** Carries out a write and records what came of it. One that lost against a faster one has written nothing, and is planned anew. */
+  async function recorded<T extends ManagedSecret | undefined>(
+    action: 'secret.create' | 'secret.update',
+    claim: SecretClaim,
+    item: FetchedItem,
+    write: () => Promise<T>,
+  ): Promise<T> {
+    const { namespace, name } = claim;
+    const about = {
+      action,
+      secret: { namespace, name },
+      vault: item.vaultId,
+      item: item.id,
+      itemVersion: item.version,
+      requesters: [requesterOf(claim)],
+      requestId: item.requestId,
+    };
+    try {
+      const written = await write();
+      if (written !== undefined) await audit.record({ ...about, secret: { namespace, name, uid: written.uid }, result: 'success' });
+      return written;
+    } catch (error) {
+      if (error instanceof Failure) {
+        onRecord.add(error);
+        await audit.record({ ...about, result: 'refused', reason: error.reason });
+      } else if (!isConflict(error)) {
+        const answered = error instanceof KubeError && !isUncertain(error);
+        await audit.record({ ...about, result: 'failed', reason: answered ? 'KubernetesError' : 'WriteUncertain' });
+      }
+      throw error;
+    }
+  }
 
   /** A Secret that is away is not taken from whom it belonged. @throws Failure `SecretNotOwned` */
   function checkHolder(claim: SecretClaim): void {
@@ -248,7 +320,8 @@ export function createSecretSync({
       plan = planSecret(claim, item, undefined, revisionTime(claim));
     }
     if (plan.action === 'none') return undefined;
-    const created = await createSecret(kube, claim, plan.content, signal);
+    const { content } = plan;
+    const created = await recorded('secret.create', claim, item, () => createSecret(kube, claim, content, signal));
     return created && { secret: stored(created), write: 'created', changed: [], kept: false };
   }
 
@@ -268,8 +341,9 @@ export function createSecretSync({
       }
     }
     if (plan.action === 'none') return { secret: stored(existing), write: 'none', changed: [], ...found };
-    const updated = await replaceSecret(kube, existing, plan.content, signal);
-    return { secret: stored(updated), write: 'updated', changed: plan.changed, ...found };
+    const { content, changed } = plan;
+    const updated = await recorded('secret.update', claim, item, () => replaceSecret(kube, existing, content, signal));
+    return { secret: stored(updated), write: 'updated', changed, ...found };
   }
 
   /** A lost record must not lead to a revision that consumers seem to have already; what they state may be nonsense, though. */
@@ -306,7 +380,7 @@ export function createSecretSync({
   /** Remembers a refusal, so that it costs no request to Connect again while nothing has changed. */
   function refused(claim: SecretClaim, location: ItemLocation, failure: Failure): Failure {
     const { reason, message } = failure;
-    if (!refusedByItem.has(reason) && !refusedByCluster.has(reason)) return failure;
+    if (!isRefusal(failure)) return failure;
     const question = questionOf(claim, location);
     const before = refusals.get(claim.owner.uid);
     const attempts = before?.question === question ? before.attempts + 1 : 0;
@@ -314,6 +388,11 @@ export function createSecretSync({
     if (refusedByItem.has(reason)) return failure;
     return new Failure(reason, message, Math.min(refusalDelay.longest, refusalDelay.first * 2 ** Math.min(attempts, 10)));
   }
+}
+
+/** True when the item was had, and the Secret was not written. */
+function isRefusal({ reason }: Failure): boolean {
+  return refusedByItem.has(reason) || refusedByCluster.has(reason);
 }
 
 /** A Secret that is away, as its consumers know it. */

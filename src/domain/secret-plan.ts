@@ -23,6 +23,8 @@ export interface SecretClaim {
   /** The name of the Secret. */
   readonly name: string;
   readonly owner: OwnerReference;
+  /** Of the owner, as it was when it asked. */
+  readonly generation: number;
   /** Opaque when absent. */
   readonly type: string | undefined;
   readonly itemPath: string | undefined;

@@ -11,6 +11,7 @@ import { credentialsFrom } from '../../src/kube/credentials.ts';
 import { collectionPath, deployments, secrets, type WireObject } from '../../src/kube/resource.ts';
 import { onePasswordItems } from '../../src/kube/objects.ts';
 import { type PlanResult, runPlan } from '../../src/plan.ts';
+import { discardedAudit } from '../support/audit.ts';
 import { type ApiServerProxy, startApiServerProxy } from '../support/api-server-proxy.ts';
 import { createNamespace, type TestNamespace, untilReadiness, untilRolledOut } from '../support/cluster.ts';
 import { ownControlPlane, requireFeature } from '../support/control-plane.ts';
@@ -59,7 +60,7 @@ async function applyCrd(manifest: string): Promise<void> {
 
 async function plan(environment: Readonly<Record<string, string>> = {}, flags: readonly string[] = []): Promise<PlanResult> {
   const config = readConfig({ OP_CONNECT_HOST: connect.url, OP_CONNECT_TOKEN: token, ...environment }, ['--plan', ...flags]);
-  return runPlan({ config, credentials: credentialsFrom(proxy.kubeconfig) });
+  return runPlan({ config, credentials: credentialsFrom(proxy.kubeconfig), auditSink: discardedAudit });
 }
 
 /** The line of one who asks for a Secret, with what stands below it. */

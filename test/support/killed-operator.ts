@@ -16,13 +16,14 @@ export interface KillableOperatorOptions {
   readonly connect: string;
   readonly token: string;
   readonly namespaces: readonly string[];
+  readonly flags?: readonly string[];
 }
 
-const flags = ['--health-probe-bind-address=0', '--metrics-bind-address=0', '--restart-debounce=200ms'];
+const testFlags = ['--health-probe-bind-address=0', '--metrics-bind-address=0', '--restart-debounce=200ms'];
 
 /** Spawns an operator that asks Connect every second; the caller kills it. */
-export function spawnOperator({ kubeconfig, connect, token, namespaces }: KillableOperatorOptions): KillableOperator {
-  const child = spawn(process.execPath, ['--disable-sigusr1', 'src/main.ts', ...flags], {
+export function spawnOperator({ kubeconfig, connect, token, namespaces, flags = [] }: KillableOperatorOptions): KillableOperator {
+  const child = spawn(process.execPath, ['--disable-sigusr1', 'src/main.ts', ...testFlags, ...flags], {
     cwd: new URL('../..', import.meta.url),
     env: {
       PATH: process.env['PATH'],

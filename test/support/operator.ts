@@ -1,7 +1,9 @@
 import { type Config, readConfig } from '../../src/config.ts';
 import { credentialsFrom } from '../../src/kube/credentials.ts';
 import { createLog, type Log } from '../../src/observability/log.ts';
+import type { AuditSink } from '../../src/observability/audit.ts';
 import { runOperator, type OperatorOptions } from '../../src/operator.ts';
+import { discardedAudit } from './audit.ts';
 
 export interface TestOperator {
   stop(): Promise<void>;
@@ -18,6 +20,8 @@ export interface TestOperatorOptions {
   /** Settings as a config file would give them. */
   readonly config?: Partial<Config>;
   readonly times?: OperatorOptions['times'];
+  /** Takes the audit records, unless a flag names a file for them. */
+  readonly auditSink?: AuditSink;
   /** Errors on standard output unless it says otherwise. */
   readonly log?: Log;
 }
@@ -41,7 +45,14 @@ export async function startOperator(options: TestOperatorOptions): Promise<TestO
   const { promise: ready, resolve: onReady } = Promise.withResolvers<void>();
   const times = { settleTime: 0, ...options.times };
   const ended = runOperator(
-    { config, credentials: credentialsFrom(options.kubeconfig), log: options.log ?? createLog('error'), onReady, times },
+    {
+      config,
+      credentials: credentialsFrom(options.kubeconfig),
+      log: options.log ?? createLog('error'),
+      onReady,
+      times,
+      ...(config.audit.path === undefined && { auditSink: options.auditSink ?? discardedAudit }),
+    },
     stop.signal,
   );
   await Promise.race([ready, ended]);

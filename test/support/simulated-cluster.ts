@@ -4,6 +4,7 @@ import type { Log } from '../../src/observability/log.ts';
 import { runOperator } from '../../src/operator.ts';
 import type { Clock } from '../../src/runtime/clock.ts';
 import type { Random } from '../../src/runtime/random.ts';
+import { discardedAudit } from './audit.ts';
 import { createFakeClock } from './fake-clock.ts';
 import { createSimulatedApiServer, type SimulatedApiServer } from './simulated-api-server.ts';
 import { createSimulatedConnect, type SimulatedConnect } from './simulated-connect.ts';
@@ -120,7 +121,8 @@ export function createSimulatedCluster({
       ['--health-probe-bind-address=0', '--metrics-bind-address=0', ...flags],
     );
     const credentials = () => ({ server: `http://cluster-${id}.simulated`, namespace, authenticate });
-    const ended = runOperator({ config, credentials, log, clock: clockOf(id), random }, stop.signal).catch((error: unknown) => {
+    const operator = runOperator({ config, credentials, log, clock: clockOf(id), random, auditSink: discardedAudit }, stop.signal);
+    const ended = operator.catch((error: unknown) => {
       failures.push(error);
     });
     ending.push(ended);

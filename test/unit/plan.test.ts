@@ -3,6 +3,7 @@ import { startConnectServer } from '../../dev/connect-server/server.ts';
 import { annotations } from '../../src/api/names.ts';
 import { readConfig } from '../../src/config.ts';
 import { runPlan } from '../../src/plan.ts';
+import { discardedAudit } from '../support/audit.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 import { clientOptions, startApiServer } from './kube/api-server.ts';
 
@@ -71,7 +72,7 @@ async function plan({ version, birth, revision }: Given): Promise<string> {
     { OP_CONNECT_HOST: connect.url, OP_CONNECT_TOKEN: connect.issueToken({ vaults: ['*'] }), AUTO_RESTART: 'true' },
     ['--plan'],
   );
-  return (await runPlan({ config, credentials: clientOptions(api, clock).load, clock })).output;
+  return (await runPlan({ config, credentials: clientOptions(api, clock).load, clock, auditSink: discardedAudit })).output;
 }
 
 describe('a Deployment that consumes a Secret whose values change with the item', () => {

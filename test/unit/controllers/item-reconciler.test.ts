@@ -12,6 +12,7 @@ import { type ManagedSecret, type OnePasswordItem, reduceOnePasswordItem, reduce
 import { createStore } from '../../../src/kube/store.ts';
 import { done } from '../../../src/runtime/controller.ts';
 import { createPace } from '../../../src/runtime/pace.ts';
+import { unreadAudit } from '../../support/audit.ts';
 import { connect } from '../connect/connect-server.ts';
 import { clientOptions, type Exchange, startApiServer } from '../kube/api-server.ts';
 
@@ -56,14 +57,23 @@ async function setUp(labels: Readonly<Record<string, string>> = {}, isNew = fals
   const steps: string[] = [];
   const index = createVaultIndex({ client, clock, onChange: () => {} });
   const access = createVaultAccess({ index, policy: () => undefined });
-  const source = createItemSource({ connect: client, index, access, settings: { allowEmptyValues: false } });
+  const source = createItemSource({ connect: client, index, access, settings: { allowEmptyValues: false }, audit: unreadAudit });
   const adoptConsumers = async (): Promise<void> => void steps.push('adopt');
   const reconcile = createItemReconciler({
     items,
     kube,
     clock,
     source,
-    sync: createSecretSync({ secrets, kube, source, adoptConsumers, latestKnown: () => 0, holderOf: () => undefined, patience: 600_000 }),
+    sync: createSecretSync({
+      secrets,
+      kube,
+      source,
+      adoptConsumers,
+      latestKnown: () => 0,
+      holderOf: () => undefined,
+      patience: 600_000,
+      audit: unreadAudit,
+    }),
     statuses: createItemStatuses({ items, kube, onOutdated: () => steps.push('outdated'), onTransition: () => {} }),
     contention: createContention(clock),
     enableAnnotations: false,

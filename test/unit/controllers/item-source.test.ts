@@ -6,6 +6,9 @@ import { createVaultIndex } from '../../../src/connect/vault-index.ts';
 import { createItemSource } from '../../../src/controllers/item-source.ts';
 import { createVaultAccess } from '../../../src/controllers/vault-access.ts';
 import type { SecretClaim } from '../../../src/domain/secret-plan.ts';
+import { type Audit } from '../../../src/observability/audit.ts';
+import { auditInto, createAuditMemory, unreadAudit } from '../../support/audit.ts';
+import { eventually } from '../../support/eventually.ts';
 import { connect } from '../connect/connect-server.ts';
 
 const signal = new AbortController().signal;
@@ -19,6 +22,7 @@ const claim = (record?: ItemStatus, path = itemPath, name = 'db'): SecretClaim =
   namespace: 'ns',
   name,
   owner: { apiVersion: 'onepassword.com/v1', kind: 'OnePasswordItem', name, uid: name },
+  generation: 1,
   type: undefined,
   itemPath: path,
   copied: { labels: {}, annotations: {} },
@@ -27,12 +31,13 @@ const claim = (record?: ItemStatus, path = itemPath, name = 'db'): SecretClaim =
 
 async function setUp(
   items: NonNullable<Seed['vaults'][number]['items']> = [{ title: 'db', fields: [{ label: 'password', value: 'one' }] }],
+  audit: Audit = unreadAudit,
 ) {
   const { server, client, clock } = await connect({ vaults: [{ name: 'Prod', items }] });
   const { store, requests } = server;
   const index = createVaultIndex({ client, clock, onChange: () => {} });
   const access = createVaultAccess({ index, policy: () => undefined });
-  const source = createItemSource({ connect: client, index, access, settings: { allowEmptyValues: false } });
+  const source = createItemSource({ connect: client, index, access, settings: { allowEmptyValues: false }, audit });
   const idOf = (title: string): string => store.item('Prod', title).id;
   return {
     server,
@@ -217,5 +222,144 @@ describe('claims that want one item at a time', () => {
     server.faults.order({ kind: 'status', status: 500, route: itemRoute, times: 1 });
     const answers = await Promise.all([get(claim()), get(claim())]);
     expect([answers, requests.count(itemRoute)]).toMatchObject([[{ reason: 'ConnectUnavailable' }, { reason: 'ConnectUnavailable' }], 1]);
+  });
+});
+
+/** Claims `db-0`, `db-1` and so on. */
+const several = (count: number): readonly SecretClaim[] =>
+  Array.from({ length: count }, (_, index) => claim(undefined, itemPath, `db-${index}`));
+
+async function audited(items?: Parameters<typeof setUp>[0], required = false) {
+  const memory = createAuditMemory();
+  const setting = await setUp(items, auditInto(memory, { required }));
+  return {
+    ...setting,
+    memory,
+    /** What was recorded: the action, its result and status, and the names of those who asked. */
+    told: () =>
+      memory.records.map((record) =>
+        'requesters' in record
+          ? [record.action, record.result, 'status' in record ? record.status : '', ...record.requesters.map(({ name }) => name)].join(' ')
+          : record.action,
+      ),
+  };
+}
+
+describe('the audit of retrievals', () => {
+  const files = [{ name: 'ca.crt', content: 'a' }];
+  const plain = { title: 'db', fields: [{ label: 'password', value: 'one' }] };
+
+  it('names the item, its version, and who asked, with the generation', async () => {
+    const { get, memory, idOf, store } = await audited();
+    store.setField('Prod', 'db', 'password', 'two');
+    await get(claim());
+    expect(memory.records).toMatchObject([
+      {
+        action: 'item.retrieve',
+        vault: store.vault('Prod').id,
+        item: idOf('db'),
+        itemVersion: 2,
+        requesters: [{ kind: 'OnePasswordItem', namespace: 'ns', name: 'db', uid: 'db', generation: 1 }],
+        status: 200,
+        result: 'success',
+      },
+    ]);
+  });
+
+  it('has one record for each request, with all who share it', async () => {
+    const { get, told } = await audited([{ title: 'db', files }]);
+    await Promise.all(several(3).map(get));
+    expect(told()).toEqual(['item.retrieve success 200 db-0 db-1 db-2', 'file.retrieve success 200 db-0 db-1 db-2']);
+  });
+
+  it('has a record of its own for who joins when the item is on record, by the id of that request', async () => {
+    const { get, told, memory, server, requests } = await audited([{ title: 'db', files }]);
+    server.faults.order({ kind: 'latency', ms: 300, route: fileRoute });
+    const [first = claim(), late = claim()] = several(2);
+    const early = get(first);
+    await eventually('the file to be asked for', () => (requests.count(fileRoute) === 1 ? true : undefined));
+    await Promise.all([early, get(late)]);
+    expect(told()).toEqual(['item.retrieve success 200 db-0', 'item.share success 200 db-1', 'file.retrieve success 200 db-0 db-1']);
+    const ids = memory.records.map((record) => ('requestId' in record ? record.requestId : undefined));
+    expect(ids[1]).toBe(ids[0]);
+  });
+
+  it('tells what was denied, failed, or could not be read', async () => {
+    const { get, told, server, locate, clock } = await audited();
+    await locate(claim());
+    for (const order of [
+      { kind: 'status', status: 403 },
+      { kind: 'status', status: 404 },
+      { kind: 'malformed' },
+      { kind: 'truncated' },
+    ] as const) {
+      server.faults.order({ ...order, route: itemRoute, times: 1 });
+      await get(claim());
+      clock.advance(6 * second);
+    }
+    expect(told()).toEqual([
+      'item.retrieve denied 403 db',
+      'item.retrieve failed 404 db',
+      'item.retrieve failed 200 db',
+      'item.retrieve failed 200 db',
+    ]);
+  });
+
+  it('tells the version of an item that is archived, though nobody gets it', async () => {
+    const { get, memory, store, locate } = await audited();
+    await locate(claim());
+    store.archiveItem('Prod', 'db');
+    await get(claim());
+    expect(memory.records).toMatchObject([{ result: 'failed', reason: 'ItemNotFound', status: 200, itemVersion: expect.any(Number) }]);
+  });
+
+  it('tells nothing of what a gate kept from being asked', async () => {
+    const { get, told, server, locate } = await audited();
+    await locate(claim());
+    server.faults.order({ kind: 'status', status: 401 });
+    await get(claim());
+    await get(claim());
+    expect(told()).toEqual(['item.retrieve denied 401 db']);
+  });
+
+  it('has a record for each of two requests when a connection was stale', async () => {
+    const { get, told, server, locate, memory } = await audited();
+    await locate(claim());
+    server.faults.order({ kind: 'reset', route: itemRoute, times: 1 });
+    await get(claim());
+    expect(told()).toEqual(['item.retrieve failed 0 db', 'item.retrieve success 200 db']);
+    expect(new Set(memory.records.map((record) => ('requestId' in record ? record.requestId : ''))).size).toBe(2);
+  });
+
+  it('is flushed before anybody has the item', async () => {
+    const flushed = Promise.withResolvers<void>();
+    let given = '';
+    const write = (lines: string): Promise<void> => {
+      given += lines;
+      return flushed.promise;
+    };
+    const setting = await setUp([plain], auditInto({ write, close: async () => {} }));
+    let had = false;
+    const got = setting.get(claim()).then(() => (had = true));
+    await eventually('the record to be on its way', () => (given.includes('item.retrieve') ? true : undefined));
+    await new Promise(setImmediate);
+    expect(had).toBe(false);
+    flushed.resolve();
+    expect(await got).toBe(true);
+  });
+
+  it('keeps nobody from an item when it fails', async () => {
+    const { get, memory, idOf } = await audited();
+    memory.failWith('ENOSPC');
+    expect(await get(claim())).toBe(idOf('db'));
+  });
+
+  it('where it is required keeps what it cannot record from all who asked, and asks no more', async () => {
+    const { get, memory, requests } = await audited([plain], true);
+    memory.failWith('ENOSPC');
+    const answers = await Promise.all(several(2).map(get));
+    answers.push(await get(claim()));
+    expect(answers).toMatchObject(answers.map(() => ({ reason: 'AuditUnavailable', retryAfter: 5 * second })));
+    expect(requests.count(itemRoute)).toBe(1);
   });
 });

@@ -11,6 +11,7 @@ import { type ManagedSecret, reduceSecret } from '../../../src/kube/objects.ts';
 import type { WireMeta } from '../../../src/kube/resource.ts';
 import { createStore } from '../../../src/kube/store.ts';
 import { requeue, retry } from '../../../src/runtime/controller.ts';
+import { auditInto, createAuditMemory } from '../../support/audit.ts';
 import { connect } from '../connect/connect-server.ts';
 import { clientOptions, type Exchange, startApiServer } from '../kube/api-server.ts';
 
@@ -32,6 +33,7 @@ async function startCluster() {
   const api = await startApiServer();
   let secret: WireSecret | undefined;
   let version = 1;
+  let refusal: number | undefined;
   const asked: string[] = [];
 
   function put({ metadata, ...rest }: WireSecret): void {
@@ -42,6 +44,7 @@ async function startCluster() {
   function serve({ method, body, headers, answer }: Exchange): void {
     asked.push(headers.accept?.includes('PartialObjectMetadata') ? `${method} metadata` : method);
     const timeless = { date: '' };
+    if (method !== 'GET' && refusal !== undefined) return answer(refusal, {}, timeless);
     if (method === 'POST' && secret !== undefined) return answer(409, { reason: 'AlreadyExists' }, timeless);
     if (method !== 'GET') put(JSON.parse(body) as WireSecret);
     if (secret === undefined) return answer(404, { reason: 'NotFound' }, timeless);
@@ -57,6 +60,8 @@ async function startCluster() {
     /** What was asked since it was asked last. */
     asked: () => asked.splice(0),
     remove: () => void (secret = undefined),
+    /** Writes are answered with a status from now on. */
+    refuse: (status: number) => void (refusal = status),
     password: () => Buffer.from(secret?.data?.['password'] ?? '', 'base64').toString(),
     get secret() {
       return secret;
@@ -73,13 +78,17 @@ async function setUp(password = 'five') {
     store.updateItem('Prod', 'db', { version, fields });
   };
   setItem(5, password);
+  /** Who has a record of the Secret already. */
+  const holder: { name: string | undefined } = { name: undefined };
+  const memory = createAuditMemory();
+  const audit = auditInto(memory);
   const cluster = await startCluster();
   const kube = createKubeClient(clientOptions(cluster.api, clock));
   onTestFinished(() => kube.close());
   const secrets = createStore<ManagedSecret>();
   const index = createVaultIndex({ client, clock, onChange: () => {}, fullListingInterval: minute, settleTime: 0 });
   const access = createVaultAccess({ index, policy: () => undefined });
-  const source = createItemSource({ connect: client, index, access, settings: { allowEmptyValues: false } });
+  const source = createItemSource({ connect: client, index, access, settings: { allowEmptyValues: false }, audit });
   /** What consumers are known to have, by the key of the Secret. */
   const known = new Map<string, number>();
   const sync = createSecretSync({
@@ -88,8 +97,9 @@ async function setUp(password = 'five') {
     source,
     adoptConsumers: async () => {},
     latestKnown: (key) => known.get(key) ?? 0,
-    holderOf: () => undefined,
+    holderOf: () => holder.name,
     patience,
+    audit,
   });
   let record: Partial<SecretRecord> = {};
 
@@ -97,7 +107,7 @@ async function setUp(password = 'five') {
   async function run(): Promise<SyncResult> {
     const owner = { apiVersion: 'onepassword.com/v1', kind: 'OnePasswordItem', name: 'db', uid: 'u' };
     const copied = { labels: {}, annotations: {} };
-    const claim = { namespace: 'ns', name: 'db', owner, type: undefined, itemPath, copied, record };
+    const claim = { namespace: 'ns', name: 'db', owner, generation: 1, type: undefined, itemPath, copied, record };
     const result = await sync.run(claim, true, signal);
     if (result.state === 'synced') record = result.record;
     return result;
@@ -106,6 +116,8 @@ async function setUp(password = 'five') {
   return {
     run,
     cluster,
+    memory,
+    holder,
     setItem,
     known,
     /** The time of the API server. */
@@ -350,5 +362,79 @@ describe('the revision of a change', () => {
     known.set('ns/db', now() + minute);
     await run();
     expect(revisions(cluster.secret)).toEqual({ '*': now() + minute + 1 });
+  });
+});
+
+const writesIn = ({ records }: Awaited<ReturnType<typeof setUp>>['memory']) => records.filter(({ action }) => action.startsWith('secret.'));
+
+describe('the audit of writes', () => {
+  it('says which Secret was created and updated, of which version of which item, for whom, by which request', async () => {
+    const { run, setItem, refresh, memory } = await setUp();
+    await run();
+    setItem(6, 'six');
+    await refresh(second);
+    await run();
+    const about = {
+      secret: { namespace: 'ns', name: 'db', uid: 's' },
+      requesters: [{ kind: 'OnePasswordItem', namespace: 'ns', name: 'db', uid: 'u', generation: 1 }],
+      result: 'success',
+    };
+    expect(memory.records).toMatchObject([
+      { action: 'item.retrieve', itemVersion: 5 },
+      { ...about, action: 'secret.create', itemVersion: 5 },
+      { action: 'item.retrieve', itemVersion: 6 },
+      { ...about, action: 'secret.update', itemVersion: 6 },
+    ]);
+    const requests = memory.records.map((record) => ('requestId' in record ? record.requestId : undefined));
+    expect([requests[1], requests[3]]).toEqual([requests[0], requests[2]]);
+  });
+
+  it('says nothing when there is nothing to write', async () => {
+    const { run, loseRecord, memory } = await setUp();
+    await run();
+    loseRecord();
+    await run();
+    await run();
+    expect(writesIn(memory)).toHaveLength(1);
+  });
+
+  it.each([
+    ['ItemEmpty', ''],
+    ['SecretTooLarge', 'x'.repeat(1_100_000)],
+  ])('says once for each version that it was refused: %s', async (reason, password) => {
+    const { failure, memory } = await setUp(password);
+    await failure();
+    await failure();
+    expect(writesIn(memory)).toMatchObject([{ action: 'secret.refuse', itemVersion: 5, result: 'refused', reason }]);
+  });
+
+  it('says once that a Secret is not ours', async () => {
+    const { failure, cluster, memory } = await setUp();
+    cluster.put({ metadata: { name: 'db' } as WireMeta, data: {} });
+    await failure();
+    await failure();
+    expect(writesIn(memory)).toMatchObject([{ action: 'secret.refuse', reason: 'SecretNotOwned' }]);
+  });
+
+  it('says once that a Secret is another resource’s, though nothing was asked for it', async () => {
+    const { failure, holder, memory, run } = await setUp();
+    holder.name = 'OnePasswordItem other';
+    await failure();
+    await failure();
+    holder.name = undefined;
+    await run();
+    expect(memory.records.map(({ action }) => action)).toEqual(['secret.refuse', 'item.retrieve', 'secret.create']);
+  });
+
+  it.each([
+    [403, 'refused', 'KubernetesForbidden'],
+    [422, 'refused', 'SecretInvalid'],
+    [500, 'failed', 'KubernetesError'],
+    [503, 'failed', 'WriteUncertain'],
+  ])('says what the API server answered: %i', async (status, result, reason) => {
+    const { run, cluster, memory } = await setUp();
+    cluster.refuse(status);
+    await run().catch(() => {});
+    expect(writesIn(memory)).toMatchObject([{ action: 'secret.create', result, reason, itemVersion: 5 }]);
   });
 });

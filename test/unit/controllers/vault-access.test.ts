@@ -8,6 +8,7 @@ import { createVaultAccess } from '../../../src/controllers/vault-access.ts';
 import type { SecretClaim } from '../../../src/domain/secret-plan.ts';
 import type { VaultPolicy } from '../../../src/domain/vault-policy.ts';
 import { connect } from '../connect/connect-server.ts';
+import { unreadAudit } from '../../support/audit.ts';
 
 const signal = new AbortController().signal;
 const prod = 'p'.repeat(26);
@@ -26,6 +27,7 @@ const claim = (itemPath: string, item?: Omit<ItemStatus, 'path' | 'version'>, na
   namespace,
   name: 'db',
   owner: { apiVersion: 'onepassword.com/v1', kind: 'OnePasswordItem', name: 'db', uid: 'u' },
+  generation: 1,
   type: undefined,
   itemPath,
   copied: { labels: {}, annotations: {} },
@@ -39,7 +41,7 @@ async function setUp(vaults: readonly string[] | undefined, read = true) {
   let policy: VaultPolicy | undefined = vaults === undefined ? [] : [{ namespaces: ['shop'], vaults }];
   const refusals: string[] = [];
   const access = createVaultAccess({ index, policy: () => policy, onRefusal: ({ itemPath = '' }) => refusals.push(itemPath) });
-  const source = createItemSource({ connect: client, index, access, settings: { allowEmptyValues: false } });
+  const source = createItemSource({ connect: client, index, access, settings: { allowEmptyValues: false }, audit: unreadAudit });
   server.requests.reset();
   return {
     server,

@@ -43,6 +43,7 @@ function claim(more: Partial<SecretClaim> = {}): SecretClaim {
     namespace: 'ns',
     name: 'db',
     owner,
+    generation: 1,
     type: undefined,
     itemPath: 'vaults/Prod/items/db',
     copied: { labels: {}, annotations: {} },

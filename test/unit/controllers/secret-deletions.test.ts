@@ -1,0 +1,85 @@
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { recordDeletions } from '../../../src/controllers/secret-deletions.ts';
+import { createKubeClient } from '../../../src/kube/client.ts';
+import { type ManagedSecret, reduceSecret } from '../../../src/kube/objects.ts';
+import { createStore } from '../../../src/kube/store.ts';
+import { auditInto, createAuditMemory } from '../../support/audit.ts';
+import { eventually } from '../../support/eventually.ts';
+import { createFakeClock } from '../../support/fake-clock.ts';
+import { clientOptions, startApiServer } from '../kube/api-server.ts';
+
+const vault = 'v'.repeat(26);
+const item = 'i'.repeat(26);
+const metadata = {
+  namespace: 'ns',
+  name: 'db',
+  uid: 's',
+  resourceVersion: '1',
+  annotations: { 'operator.1password.io/item-path': `vaults/${vault}/items/${item}`, 'operator.1password.io/item-version': '4' },
+  ownerReferences: [{ apiVersion: 'onepassword.com/v1', kind: 'OnePasswordItem', name: 'db', uid: 'u' }],
+};
+const secret = reduceSecret({ metadata });
+
+/** A store with a Secret, whose deletion is looked into; the API server answers as told. */
+async function setUp(status: number, body: object = {}) {
+  const api = await startApiServer();
+  const kube = createKubeClient(clientOptions(api, createFakeClock()));
+  onTestFinished(() => kube.close());
+  const secrets = createStore<ManagedSecret>();
+  secrets.put(secret);
+  const memory = createAuditMemory();
+  recordDeletions({ secrets, kube, audit: auditInto(memory) }, new AbortController().signal);
+  let asked = 0;
+  void (async () => {
+    for (;;) {
+      const { answer } = await api.next();
+      asked += 1;
+      answer(status, body);
+    }
+  })();
+  return { secrets, memory, asked: () => asked };
+}
+
+describe('a Secret that goes out of sight', () => {
+  it('was deleted when it is not there: the record names it, its item, and whose it was', async () => {
+    const { secrets, memory } = await setUp(404, { reason: 'NotFound' });
+    secrets.remove(secret);
+    const record = await eventually('a record', () => memory.records[0]);
+    expect(record).toMatchObject({
+      action: 'secret.delete',
+      secret: { namespace: 'ns', name: 'db', uid: 's' },
+      vault,
+      item,
+      itemVersion: 4,
+      requesters: [{ kind: 'OnePasswordItem', namespace: 'ns', name: 'db', uid: 'u' }],
+      result: 'success',
+    });
+  });
+
+  it('was deleted when another one has its name', async () => {
+    const { secrets, memory } = await setUp(200, { metadata: { ...metadata, uid: 'other' } });
+    secrets.remove(secret);
+    expect(await eventually('a record', () => memory.records[0])).toMatchObject({ secret: { uid: 's' }, result: 'success' });
+  });
+
+  it('was not deleted when it is there: somebody took its label away', async () => {
+    const { secrets, memory, asked } = await setUp(200, { metadata });
+    secrets.remove(secret);
+    await eventually('the look', () => (asked() > 0 ? true : undefined));
+    secrets.put({ ...secret, resourceVersion: '2' });
+    secrets.put({ ...secret, uid: 'next', resourceVersion: '3' });
+    expect(memory.records).toMatchObject([{ action: 'secret.delete', secret: { uid: 's' } }]);
+  });
+
+  it('may have been deleted when it cannot be looked for', async () => {
+    const { secrets, memory } = await setUp(403, { reason: 'Forbidden' });
+    secrets.remove(secret);
+    expect(await eventually('a record', () => memory.records[0])).toMatchObject({ result: 'unknown' });
+  });
+
+  it('was deleted when another one is seen in its place, which costs no look', async () => {
+    const { secrets, memory, asked } = await setUp(500);
+    secrets.put({ ...secret, uid: 'next', resourceVersion: '3' });
+    expect([memory.records.map((record) => record.action), asked()]).toEqual([['secret.delete'], 0]);
+  });
+});
