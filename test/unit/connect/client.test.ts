@@ -369,7 +369,7 @@ describe('an answer that does not end in a minute is given up', () => {
   });
 });
 
-describe('an answer without end', () => {
+describe('an answer without end', { timeout: 60_000 }, () => {
   const mebibyte = 1024 ** 2;
   const bytes = 256 * mebibyte;
   /** What may be under way beside what is kept: buffers of both ends, and garbage. */

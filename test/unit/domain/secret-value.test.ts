@@ -1,5 +1,5 @@
 import { format, inspect } from 'node:util';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { SecretValue } from '../../../src/domain/secret-value.ts';
 
 const canary = 'canary-7c1e';
@@ -52,6 +52,10 @@ describe('a value', () => {
   });
 
   it("is never in Node's shared buffer pool, which outlives its users", () => {
+    // An operator in this process, for another test, may have switched it off.
+    const { poolSize } = Buffer;
+    Buffer.poolSize = 8 * 1024;
+    onTestFinished(() => void (Buffer.poolSize = poolSize));
     const pool = Buffer.from(Buffer.from('-').buffer);
     const text = 'pooled-canary-55d0';
     const made = SecretValue.fromText(text);
