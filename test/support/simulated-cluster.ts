@@ -82,6 +82,8 @@ export function createSimulatedCluster({ random, environment = {}, flags = [] }:
     else if (sentence?.callsLeft === 0) {
       clock.after(sentence.down, start);
       kill(running);
+      // A write is waited for beyond the abort; with a process its connections end.
+      exchange.fail();
     } else {
       if (sentence !== undefined) sentence.callsLeft -= 1;
       api.serve(exchange);
