@@ -43,7 +43,7 @@ import { createMetrics } from './observability/metrics.ts';
 import { selfSignedCertificate } from './observability/self-signed-certificate.ts';
 import { type Clock, systemClock } from './runtime/clock.ts';
 import { type ControllerOptions, done, runController } from './runtime/controller.ts';
-import { createHeartbeat } from './runtime/heartbeat.ts';
+import { createHeartbeat, type Heartbeat } from './runtime/heartbeat.ts';
 import { createPace } from './runtime/pace.ts';
 import { type Random, systemRandom } from './runtime/random.ts';
 import { createWorkQueue } from './runtime/work-queue.ts';
@@ -269,7 +269,6 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   let vaultPolicy = config.vaultPolicy;
   if (vaultPolicy === undefined) log.warn(openPolicy);
 
-  const heartbeat = createHeartbeat(clock);
   const progress = createWorkerProgress({ clock });
   recordDeletions({ secrets: cache.secrets, kube, audit }, signal);
 
@@ -282,6 +281,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   let crdMissed = false;
   const forbidden = new Set<string>();
   const listeners: Listener[] = [];
+  let heartbeat: Heartbeat | undefined;
   let stopCertificateWatch: (() => void) | undefined;
   try {
     await openListeners();
@@ -330,7 +330,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     settled.abort();
     await Promise.allSettled([holding]);
     await election?.release();
-    heartbeat.stop();
+    heartbeat?.stop();
     rollouts.close();
     stopCertificateWatch?.();
     await Promise.all([...listeners.map((listener) => listener.close()), kube.close(), ownKube.close(), connect.close()]);
@@ -474,18 +474,24 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
 
   async function openListeners(): Promise<void> {
     const { healthAddress, metricsAddress } = config;
+    if (healthAddress !== undefined) listeners.push(await listenForProbes(healthAddress));
+    if (metricsAddress !== undefined) listeners.push(await listenForScrapes(metricsAddress));
+  }
+
+  function listenForProbes(address: ListenAddress): Promise<Listener> {
+    const loop = createHeartbeat(clock);
+    heartbeat = loop;
     const health = healthEndpoints({
       healthz: [
         {
           name: 'event-loop',
-          problem: () => (heartbeat.lag > stalledLoop ? `stalled for ${Math.round(heartbeat.lag / 1000)} s` : undefined),
+          problem: () => (loop.lag > stalledLoop ? `stalled for ${Math.round(loop.lag / 1000)} s` : undefined),
         },
         { name: 'workers', problem: progress.problem },
       ],
       readyz: [{ name: 'caches', problem: () => (namespacesRead.size > 0 ? undefined : 'still reading the cluster') }],
     });
-    if (healthAddress !== undefined) listeners.push(await listen('--health-probe-bind-address', healthAddress, health));
-    if (metricsAddress !== undefined) listeners.push(await listenForScrapes(metricsAddress));
+    return listen('--health-probe-bind-address', address, health);
   }
 
   async function scrape(): ReturnType<Endpoint> {
