@@ -17,6 +17,8 @@ export interface Config {
   readonly allowEmptyValues: boolean;
   readonly healthAddress: ListenAddress | undefined;
   readonly metricsAddress: ListenAddress | undefined;
+  /** Metrics of resources and restarts have a label `namespace`. */
+  readonly metricsNamespaceLabel: boolean;
   /** `report` says which workloads would be restarted, and restarts none. */
   readonly restartMode: 'restart' | 'report';
   /** Milliseconds between the last change and the rollout that it calls for. */
@@ -75,6 +77,7 @@ const knownFlags = new Map<string, 'boolean' | 'value'>([
   ['allow-empty-values', 'boolean'],
   ['health-probe-bind-address', 'value'],
   ['metrics-bind-address', 'value'],
+  ['metrics-namespace-label', 'boolean'],
   ['zap-log-level', 'value'],
   ['plan', 'boolean'],
   ['restart-mode', 'value'],
@@ -180,6 +183,7 @@ export function readConfig(
     enableAnnotations: flag('enable-annotations'),
     allowEmptyValues: flag('allow-empty-values'),
     healthAddress: listenAddress(flags.get('health-probe-bind-address') ?? ':8081', '--health-probe-bind-address', problems),
+    metricsNamespaceLabel: flag('metrics-namespace-label'),
     metricsAddress: listenAddress(flags.get('metrics-bind-address') ?? ':8080', '--metrics-bind-address', problems),
     restartMode: parsed(
       restartModeSchema,

@@ -9,30 +9,32 @@ import { createContention } from './controllers/contention.ts';
 import { createDeploymentReconciler } from './controllers/deployment-reconciler.ts';
 import { createConsumerStatus } from './controllers/consumer-status.ts';
 import { createHolders } from './controllers/holders.ts';
-import { createItemReconciler } from './controllers/item-reconciler.ts';
+import { createItemReconciler, type Synced } from './controllers/item-reconciler.ts';
 import { createItemSource } from './controllers/item-source.ts';
 import { createItemStatuses } from './controllers/item-status.ts';
 import { createOwners } from './controllers/owners.ts';
 import { runPoll } from './controllers/poll.ts';
 import { createRestartNews } from './controllers/restart-news.ts';
-import { createRollouts } from './controllers/rollouts.ts';
+import { resourceStates } from './controllers/resource-states.ts';
+import { type Cause, createRollouts } from './controllers/rollouts.ts';
 import { createSecretSync } from './controllers/secret-sync.ts';
 import { createTriggers } from './controllers/triggers.ts';
 import { createWorkloadReconciler } from './controllers/workload-reconciler.ts';
 import { createKubeClient, isConflict, KubeError } from './kube/client.ts';
 import { createClusterCache, isOptional, reflectCluster } from './kube/cluster-cache.ts';
 import type { LoadCredentials } from './kube/credentials.ts';
-import { createEventRecorder } from './kube/events.ts';
+import { createEventRecorder, type EventSubject } from './kube/events.ts';
 import { eventSubject, onePasswordItems } from './kube/objects.ts';
 import type { ResourceType } from './kube/resource.ts';
 import { healthEndpoints, listen, type Listener } from './observability/http.ts';
 import { describeError, type Log } from './observability/log.ts';
+import type { ControllerName } from './observability/metric-table.ts';
 import { createMetrics } from './observability/metrics.ts';
 import { type Clock, systemClock } from './runtime/clock.ts';
 import { type ControllerOptions, done, runController } from './runtime/controller.ts';
 import { createPace } from './runtime/pace.ts';
 import { type Random, systemRandom } from './runtime/random.ts';
-import { createWorkQueue } from './runtime/work-queue.ts';
+import { createWorkQueue, type WorkQueue } from './runtime/work-queue.ts';
 import { version } from './version.ts';
 
 export interface OperatorOptions {
@@ -47,10 +49,12 @@ export interface OperatorOptions {
   readonly times?: Partial<typeof defaultTimes>;
 }
 
-const itemWorkers = 32;
-const deploymentWorkers = 8;
-const workloadWorkers = 8;
-const consumerStatusWorkers = 2;
+const workers: Readonly<Record<ControllerName, number>> = {
+  onepassworditem: 32,
+  'deployment-annotation': 8,
+  workload: 8,
+  'consumer-status': 2,
+};
 /** Short enough that whatever ends is noticed within seconds: what lasts is waited for at a gate, or in a refusal. */
 const backoff = { base: 500, max: 8_000 };
 /** Between two resources that say that an outage lasts, or is over: not more than 20 status writes a second; in milliseconds. */
@@ -77,7 +81,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   Buffer.poolSize = 0;
 
   const userAgent = `keyturn/${version}`;
-  const metrics = createMetrics(version);
+  const metrics = createMetrics({ version, namespaceLabel: config.metricsNamespaceLabel });
   const kube = createKubeClient({ load: credentials, clock, userAgent, onRequest: metrics.kubeRequest });
   const connect = createConnectClient({
     host: config.connectHost,
@@ -86,16 +90,18 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     userAgent,
     clock,
     onRequest: metrics.connectRequest,
+    onCertificate: metrics.connectCertificate,
     onOutage: outageTurned,
   });
   const events = createEventRecorder({ kube, clock, signal, onLost: () => log.debug('an event was lost') });
   const announcer = createAnnouncer(log, events);
 
   const cache = createClusterCache();
-  const itemQueue = createWorkQueue({ clock, random, backoff });
-  const deploymentQueue = createWorkQueue({ clock, random, backoff });
-  const workloadQueue = createWorkQueue({ clock, random, backoff });
-  const consumerStatusQueue = createWorkQueue({ clock, random, backoff });
+  const queueOf = (name: ControllerName): WorkQueue => createWorkQueue({ clock, random, backoff, observer: metrics.queueObserver(name) });
+  const itemQueue = queueOf('onepassworditem');
+  const deploymentQueue = queueOf('deployment-annotation');
+  const workloadQueue = queueOf('workload');
+  const consumerStatusQueue = queueOf('consumer-status');
   const outagePace = createPace(clock, outageInterval);
   const itemContention = createContention(clock);
   const deploymentContention = createContention(clock);
@@ -108,10 +114,14 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     budget: config.maxRestarts,
     onTurn: (key) => workloadQueue.add(key),
     onHeld: (item) => triggers.rolloutsHeld(item),
-    onEnd: ({ kind, namespace, name }, result) =>
-      log[result === 'failed' ? 'warn' : 'info']({ kind, namespace, name }, result === 'failed' ? 'rollout makes no progress' : 'rolled'),
+    onEnd(workload, result, causes) {
+      const { kind, namespace, name } = workload;
+      log[result === 'failed' ? 'warn' : 'info']({ kind, namespace, name }, result === 'failed' ? 'rollout makes no progress' : 'rolled');
+      metrics.restart(workload, result);
+      if (result === 'completed') causes.forEach(rolled);
+    },
   });
-  const news = createRestartNews({ log, events, owners });
+  const news = createRestartNews({ log, events, owners, onResult: metrics.restart });
   const workloadReconciler = createWorkloadReconciler({
     ...cache,
     consumers,
@@ -119,20 +129,10 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     rollouts,
     kube,
     clock,
-    news: {
-      ...news,
-      restarted(workload, change) {
-        if (!workload.onDelete) metrics.restarted();
-        news.restarted(workload, change);
-      },
-    },
+    news,
     debounce: config.restartDebounce,
     reportOnly: config.restartMode === 'report',
     onWaiting: (workload) => triggers.waitingChanged(workload),
-  });
-  metrics.watchRestarts(() => {
-    const { count, since } = workloadReconciler.waiting();
-    return { count, age: since === undefined ? 0 : (clock.monotonic() - since) / 1000 };
   });
   const source = createItemSource({ connect, index, settings: config });
   const statuses = createItemStatuses({
@@ -153,6 +153,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     latestKnown: workloadReconciler.latestKnown,
     holderOf: createHolders({ items: cache.items, workloads: cache.workloads, statuses }),
     patience: fullListingInterval,
+    onWrite: metrics.secretWritten,
   });
   const reconcileItem = createItemReconciler({
     items: cache.items,
@@ -165,7 +166,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     enableAnnotations: config.enableAnnotations,
     outageGrace,
     outagePace,
-    onSynced: (resource, result) => announcer.synced(eventSubject(resource), result),
+    onSynced: (resource, result) => synced(eventSubject(resource), result),
   });
   const deploymentReconciler = createDeploymentReconciler({
     workloads: cache.workloads,
@@ -174,7 +175,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     sync,
     contention: deploymentContention,
     onTransition: (workload, readiness) => announcer.transition(workload, readiness),
-    onSynced: (workload, result) => announcer.synced(workload, result),
+    onSynced: synced,
   });
 
   const consumerStatus = createConsumerStatus({ ...cache, consumers, rollouts, restarts: workloadReconciler, statuses, clock });
@@ -189,6 +190,22 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     deployments: { queue: deploymentQueue, reconciler: deploymentReconciler, contention: deploymentContention },
     workloads: { queue: workloadQueue },
     consumerStatus: { queue: consumerStatusQueue, forget: consumerStatus.forget },
+  });
+
+  metrics.watch({
+    controllers: {
+      onepassworditem: itemQueue,
+      'deployment-annotation': deploymentQueue,
+      workload: workloadQueue,
+      'consumer-status': consumerStatusQueue,
+    },
+    workers,
+    resources: () => resourceStates({ ...cache, statuses, deployments: deploymentReconciler }),
+    waiting: () => workloadReconciler.waiting(),
+    rollouts: () => rollouts.places,
+    connectFailure: () => connect.outage()?.failure.reason,
+    indexed: () => index.size,
+    now: () => clock.monotonic(),
   });
 
   const running: Promise<void>[] = [];
@@ -218,11 +235,14 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
         return done;
       };
     running.push(
-      run('onepassworditem', itemQueue, itemWorkers, inSyncedNamespace(reconcileItem)),
-      run('deployment-annotation', deploymentQueue, deploymentWorkers, inSyncedNamespace(deploymentReconciler.reconcile)),
-      run('workload', workloadQueue, workloadWorkers, inSyncedNamespace(workloadReconciler.reconcile)),
-      run('consumer-status', consumerStatusQueue, consumerStatusWorkers, inSyncedNamespace(consumerStatus.reconcile)),
-      runPoll({ index, connect, clock, interval: config.pollingInterval, onFailure: pollFailed }, signal),
+      run('onepassworditem', itemQueue, inSyncedNamespace(reconcileItem)),
+      run('deployment-annotation', deploymentQueue, inSyncedNamespace(deploymentReconciler.reconcile)),
+      run('workload', workloadQueue, inSyncedNamespace(workloadReconciler.reconcile)),
+      run('consumer-status', consumerStatusQueue, inSyncedNamespace(consumerStatus.reconcile)),
+      runPoll(
+        { index, connect, clock, interval: config.pollingInterval, onSuccess: () => metrics.polled(clock.now()), onFailure: pollFailed },
+        signal,
+      ),
     );
     await Promise.all(running);
   } finally {
@@ -232,20 +252,33 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     await Promise.all([...listeners.map((listener) => listener.close()), kube.close(), connect.close()]);
   }
 
-  function run(name: string, queue: ControllerOptions['queue'], workers: number, reconcile: ControllerOptions['reconcile']): Promise<void> {
+  function run(name: ControllerName, queue: WorkQueue, reconcile: ControllerOptions['reconcile']): Promise<void> {
     return runController(
       {
         queue,
         clock,
-        workers,
+        workers: workers[name],
         reconcile,
         onError: (key, error) =>
           log[isConflict(error) ? 'debug' : 'error']({ controller: name, key, ...describeError(error) }, 'reconcile failed; trying again'),
         pauseAfter,
-        onReconciled: (result) => metrics.reconciled(name, result),
+        onReconciled: (result, duration) => metrics.reconciled(name, result, duration),
       },
       signal,
     );
+  }
+
+  function synced(owner: EventSubject, result: Synced): void {
+    announcer.synced(owner, result);
+    if (result.repaired.length > 0) metrics.driftRepaired(owner.namespace);
+    if (result.rotatedAt !== undefined) metrics.rotated('secret', kube.serverTime() - result.rotatedAt);
+  }
+
+  /** A workload has the version of an item that its rollout was to bring; when that came to be is known while the listing gives it. */
+  function rolled({ item, version: reached }: Cause): void {
+    const [, vaultId = '', , itemId = ''] = item.split('/');
+    const listed = index.listed(vaultId, itemId);
+    if (listed?.updatedAt && String(listed.version) === reached) metrics.rotated('rolled', kube.serverTime() - listed.updatedAt);
   }
 
   function outageTurned(outage: Outage | undefined, vaultId: string | undefined): void {

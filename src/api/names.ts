@@ -5,6 +5,13 @@ export const version = 'v1';
 export const kind = 'OnePasswordItem';
 export const plural = 'onepassworditems';
 
+/** The kinds of workloads that are restarted. `Rollout` is that of Argo, where its CRD is installed. */
+export const workloadKinds = ['Deployment', 'StatefulSet', 'DaemonSet', 'Rollout'] as const;
+export type WorkloadKind = (typeof workloadKinds)[number];
+
+/** The Lease by which one process of several is elected; the old operator's, so that the two exclude each other. */
+export const leaseName = 'c26807fd.onepassword.com';
+
 /** Field manager and event source of everything we write. */
 export const fieldManager = 'keyturn';
 

@@ -24,7 +24,7 @@ export interface RolloutsOptions {
   /** Rollouts of an item were held, or are no longer. */
   readonly onHeld: (item: string) => void;
   /** A rollout has ended well, or has been given up. */
-  readonly onEnd: (workload: Workload, result: 'completed' | 'failed') => void;
+  readonly onEnd: (workload: Workload, result: 'completed' | 'failed', causes: readonly Cause[]) => void;
 }
 
 /** The rollouts that we began: how many there may be at a time, and how they end. */
@@ -45,6 +45,8 @@ export interface Rollouts {
   isHeld(cause: Cause): boolean;
   /** How many hold a place in the budget. */
   readonly size: number;
+  /** The same by namespace. */
+  readonly places: ReadonlyMap<string, number>;
   /** Waits for nothing any more. */
   close(): void;
 }
@@ -160,7 +162,7 @@ export function createRollouts({ clock, budget, onTurn, onHeld, onEnd }: Rollout
     rollout.cancel();
     giveUpPlace(rollout);
     if (!rollout.wasWell) return;
-    onEnd(rollout.latest, 'failed');
+    onEnd(rollout.latest, 'failed', rollout.causes);
     for (const cause of rollout.causes) count(cause, ({ failed }) => failed.add(key));
   }
 
@@ -225,7 +227,7 @@ export function createRollouts({ clock, budget, onTurn, onHeld, onEnd }: Rollout
       rollout.latest = workload;
       if (workload.rollout.complete) {
         drop(key);
-        onEnd(workload, 'completed');
+        onEnd(workload, 'completed', rollout.causes);
         // Where there are no pods of it, the new value has not proved itself.
         if (workload.rollout.updatedPods === 0) return;
         for (const cause of rollout.causes) count(cause, (tally) => void (tally.succeeded = true));
@@ -244,6 +246,7 @@ export function createRollouts({ clock, budget, onTurn, onHeld, onEnd }: Rollout
     get size() {
       return places;
     },
+    places: taken,
     close() {
       for (const { cancel } of rollouts.values()) cancel();
     },

@@ -1,5 +1,6 @@
 import { annotations, kind, managedLabel } from '../api/names.ts';
 import type { SecretRecord } from '../api/onepassword-item.ts';
+import type { SecretWriteResult } from '../api/outcomes.ts';
 import { Failure, type Reason } from '../api/reasons.ts';
 import type { ItemLocation, ListedItem } from '../connect/vault-index.ts';
 import { objectKey } from '../domain/object.ts';
@@ -14,7 +15,7 @@ import {
   type SecretClaim,
   type SecretPlan,
 } from '../domain/secret-plan.ts';
-import { type KubeClient, KubeError } from '../kube/client.ts';
+import { isConflict, type KubeClient, KubeError } from '../kube/client.ts';
 import { managedSecret, type ManagedSecret, onePasswordItems, type SecretBefore } from '../kube/objects.ts';
 import { deployments, objectPath, type WireObject } from '../kube/resource.ts';
 import { createSecret, type FullSecret, readSecret, readSecretMetadata, replaceSecret } from '../kube/secret-api.ts';
@@ -34,6 +35,8 @@ export interface SecretSyncOptions {
   readonly holderOf: (claim: SecretClaim) => string | undefined;
   /** A version lower than the one applied is believed when all listings have given it for so long, in milliseconds. */
   readonly patience: number;
+  /** After each write of a Secret. */
+  readonly onWrite?: (namespace: string, result: SecretWriteResult) => void;
 }
 
 /** What was done for a claim. */
@@ -53,6 +56,8 @@ export type SyncResult =
       readonly write: 'none' | 'created' | 'updated';
       /** Keys that somebody else had changed. */
       readonly repaired: readonly string[];
+      /** When the item changed whose new values this write brought, in milliseconds since the epoch; undefined when it brought none, or Connect did not say. */
+      readonly rotatedAt: number | undefined;
       /** Somebody undid what we had written. */
       readonly undone: boolean;
       /** The version that was applied before, when it was higher. */
@@ -112,6 +117,7 @@ export function createSecretSync({
   latestKnown,
   holderOf,
   patience,
+  onWrite,
 }: SecretSyncOptions): SecretSync {
   const refusals = new Map<string, Refusal>();
   /** By the uid of the owner. */
@@ -211,6 +217,7 @@ export function createSecretSync({
       frozenAt: item.frozen ? item.version : undefined,
       write,
       repaired: sameVersion ? changed : [],
+      rotatedAt: write === 'updated' && changed.length > 0 ? rotatedAt(location, item.version, held) : undefined,
       undone: write !== 'none' && sameVersion && !isRelabelled(claim),
       lowered: believed && held !== undefined && item.version < held ? held : undefined,
     };
@@ -242,7 +249,8 @@ export function createSecretSync({
       plan = planSecret(claim, item, undefined, revisionTime(claim));
     }
     if (plan.action === 'none') return undefined;
-    const created = await createSecret(kube, claim, plan.content, signal);
+    const { content } = plan;
+    const created = await counted(claim, 'created', () => createSecret(kube, claim, content, signal));
     return created && { secret: stored(created), write: 'created', changed: [], kept: false };
   }
 
@@ -262,8 +270,20 @@ export function createSecretSync({
       }
     }
     if (plan.action === 'none') return { secret: stored(existing), write: 'none', changed: [], ...found };
-    const updated = await replaceSecret(kube, existing, plan.content, signal);
+    const { content } = plan;
+    const updated = await counted(claim, 'updated', () => replaceSecret(kube, existing, content, signal));
     return { secret: stored(updated), write: 'updated', changed: plan.changed, ...found };
+  }
+
+  async function counted<T>({ namespace }: SecretClaim, result: SecretWriteResult, write: () => Promise<T>): Promise<T> {
+    try {
+      const written = await write();
+      onWrite?.(namespace, written === undefined ? 'conflict' : result);
+      return written;
+    } catch (error) {
+      onWrite?.(namespace, isConflict(error) ? 'conflict' : error instanceof Failure ? 'refused' : 'failed');
+      throw error;
+    }
   }
 
   /** A lost record must not lead to a revision that consumers seem to have already; what they state may be nonsense, though. */
@@ -344,6 +364,11 @@ function keptRecord({ record: { item, secret }, name }: SecretClaim, id: string)
 
 function questionOf({ name, type, itemPath }: SecretClaim, { vaultId, itemId, listed }: ItemLocation): string {
   return JSON.stringify([name, type, itemPath, vaultId, itemId, listed?.version]);
+}
+
+/** When the item came to be at a version, if that is news. */
+function rotatedAt({ listed }: ItemLocation, version: number, held: number | undefined): number | undefined {
+  return held !== undefined && version > held && listed?.version === version ? listed.updatedAt || undefined : undefined;
 }
 
 function isLower({ listed }: ItemLocation, held: number | undefined): boolean {

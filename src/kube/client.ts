@@ -66,8 +66,8 @@ export interface KubeClientOptions {
   readonly load: LoadCredentials;
   readonly clock: Clock;
   readonly userAgent: string;
-  /** After each request: for metrics. */
-  readonly onRequest?: (method: string, status: number) => void;
+  /** After each request: for metrics. `host` is that of the API server, with its port. */
+  readonly onRequest?: (method: string, status: number, host: string) => void;
 }
 
 /** Tokens on disk are read again after this long, as client-go does; in milliseconds. */
@@ -146,10 +146,10 @@ export function createKubeClient({ load, clock, userAgent, onRequest }: KubeClie
         signal: signal ?? null,
       });
       readServerTime(response.headers['date']);
-      onRequest?.(method, response.statusCode);
+      onRequest?.(method, response.statusCode, new URL(credentials.server).host);
       return { response, authentication };
     } catch (error) {
-      onRequest?.(method, 0);
+      onRequest?.(method, 0, new URL(credentials.server).host);
       throw new KubeError(method, path, 0, transportCode(error) ?? 'RequestFailed');
     }
   }

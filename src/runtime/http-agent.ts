@@ -1,14 +1,18 @@
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { Agent, buildConnector } from 'undici';
+
+export type AgentOptions = Omit<Agent.Options, 'connect'> & {
+  readonly connect: buildConnector.BuildOptions;
+  /** Told with every new connection when the certificate of the other side expires, in milliseconds since the epoch. */
+  readonly onCertificate?: ((expiry: number) => void) | undefined;
+};
 
 /**
  * An agent of undici that leaves no bytes of an answer behind. Its parser is WebAssembly: every piece of an answer is copied into the
  * parser's memory, which lives as long as the process and is overwritten only as far as later pieces reach. Here each is wiped once it is parsed.
  */
-export function createAgent({
-  connect: options,
-  ...others
-}: Omit<Agent.Options, 'connect'> & { readonly connect: buildConnector.BuildOptions }): Agent {
+export function createAgent({ connect: options, onCertificate, ...others }: AgentOptions): Agent {
   const connect = buildConnector(options);
   const fresh = new Set<Socket>();
   const agent = new Agent({
@@ -17,6 +21,8 @@ export function createAgent({
       connect(target, (...result) => {
         // A failure comes without a socket: null by its type, and undefined in fact.
         if (result[1]) fresh.add(result[1]);
+        const expiry = result[1] instanceof TLSSocket ? Date.parse(result[1].getPeerCertificate().valid_to) : Number.NaN;
+        if (!Number.isNaN(expiry)) onCertificate?.(expiry);
         done(...result);
       });
     },
