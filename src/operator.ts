@@ -81,7 +81,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   Buffer.poolSize = 0;
 
   const userAgent = `keyturn/${version}`;
-  const metrics = createMetrics({ version, namespaceLabel: config.metricsNamespaceLabel });
+  const metrics = createMetrics({ version, pollingInterval: config.pollingInterval, namespaceLabel: config.metricsNamespaceLabel });
   const kube = createKubeClient({ load: credentials, clock, userAgent, onRequest: metrics.kubeRequest });
   const connect = createConnectClient({
     host: config.connectHost,

@@ -26,7 +26,7 @@ done
 [ "$(id -u)" -eq 0 ] || skip "only root can install$missing"
 
 # What invoke-rc.d asks before it starts a service: 101 is no. One that is there already is the administrator's.
-policy=/usr/sbin/policy-rc.d
+policy=${POLICY_RC_D:-/usr/sbin/policy-rc.d}
 if [ ! -e "$policy" ]; then
   trap 'rm -f "$policy"' EXIT
   trap 'exit 1' HUP INT TERM

@@ -170,6 +170,7 @@ export const metricTable = {
     type: 'gauge',
     help: 'When Connect last told what changed; 0 before it has',
   },
+  keyturn_connect_poll_interval_seconds: { type: 'gauge', help: 'POLLING_INTERVAL: how often Connect is asked' },
   keyturn_connect_certificate_expiry_timestamp_seconds: {
     type: 'gauge',
     help: "When Connect's certificate expires, as of the last connection; absent with plain HTTP",

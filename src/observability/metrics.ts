@@ -58,6 +58,8 @@ export interface ResourceState {
 
 export interface MetricsOptions {
   readonly version: string;
+  /** Milliseconds between looks at Connect. */
+  readonly pollingInterval: number;
   /** `--metrics-namespace-label` */
   readonly namespaceLabel: boolean;
 }
@@ -65,7 +67,7 @@ export interface MetricsOptions {
 type Made<D> = D extends { type: 'counter' } ? Counter : D extends { type: 'histogram' } ? Histogram : Gauge;
 type MadeMetrics = { readonly [N in MetricName]: Made<(typeof metricTable)[N]> };
 
-export function createMetrics({ version, namespaceLabel }: MetricsOptions): Metrics {
+export function createMetrics({ version, pollingInterval, namespaceLabel }: MetricsOptions): Metrics {
   const registry = new Registry();
   const made = makeAll(registry, namespaceLabel);
   addProcessMetrics(registry);
@@ -73,6 +75,7 @@ export function createMetrics({ version, namespaceLabel }: MetricsOptions): Metr
   let observed: ObservedState | undefined;
 
   made.keyturn_build_info.set({ version }, 1);
+  made.keyturn_connect_poll_interval_seconds.set(pollingInterval / 1000);
   const setLeader = (isLeader: boolean): void => made.leader_election_master_status.set({ name: leaseName }, isLeader ? 1 : 0);
   setLeader(true);
 

@@ -4,7 +4,7 @@ import type { Reason } from '../../../src/api/reasons.ts';
 import { metricTable, processMetrics } from '../../../src/observability/metric-table.ts';
 import { createMetrics, type Metrics, type ObservedState } from '../../../src/observability/metrics.ts';
 
-const create = (namespaceLabel = false): Metrics => createMetrics({ version: '1.2.3', namespaceLabel });
+const create = (namespaceLabel = false): Metrics => createMetrics({ version: '1.2.3', pollingInterval: 10_000, namespaceLabel });
 
 /** The samples of the metrics whose names begin with one of `names`, by name and labels. */
 async function scrape(metrics: Metrics, ...names: readonly string[]): Promise<Readonly<Record<string, number>>> {
@@ -47,8 +47,11 @@ describe('the metrics', () => {
     for (const [name, { type }] of Object.entries(metricTable)) expect(body).toContain(`# TYPE ${name} ${type}\n`);
   });
 
-  it('give the version of the build', async () => {
-    expect(await scrape(create(), 'keyturn_build_info')).toEqual({ 'keyturn_build_info{version="1.2.3"}': 1 });
+  it('give the version of the build, and how often Connect is asked', async () => {
+    expect(await scrape(create(), 'keyturn_build_info', 'keyturn_connect_poll_interval')).toEqual({
+      'keyturn_build_info{version="1.2.3"}': 1,
+      keyturn_connect_poll_interval_seconds: 10,
+    });
   });
 
   it('begin at 0 where the values of labels are known, so that the first of a kind is an increase', async () => {
