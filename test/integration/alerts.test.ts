@@ -25,6 +25,10 @@ const read = (path: string): Promise<string> => readFile(new URL(path, repositor
 const file = parse(await read('deploy/monitoring/prometheus-rule.yaml')) as PrometheusRule;
 const rules = file.spec.groups.flatMap((group) => group.rules);
 
+/** The alerts of which a case shows that they fire, or that they do not. */
+const shown = (fires: boolean): ReadonlySet<string> =>
+  new Set(alertCases.filter((each) => each.fires.length > 0 === fires).map(({ alert }) => alert));
+
 let folder: string;
 let groups: string;
 
@@ -64,8 +68,6 @@ describe('the alerts', () => {
   });
 
   it('are each shown to fire, and not to fire', () => {
-    const shown = (fires: boolean): ReadonlySet<string> =>
-      new Set(alertCases.filter((each) => each.fires.length > 0 === fires).map(({ alert }) => alert));
     const names = new Set(rules.map(({ alert }) => alert));
     expect([shown(true), shown(false)]).toEqual([names, names]);
   });

@@ -68,6 +68,6 @@ it.each<[string, Machine, string]>([
   ['somebody else than root asks', { root: false }, 'SKIPPED: only root can install b\n'],
   ['the network is away', { failing: 'update' }, 'installing b\nSKIPPED: the lists of packages cannot be fetched\n'],
   ['the package cannot be had', { failing: 'install' }, 'installing b\nSKIPPED: apt-get could not install b\n'],
-])('it is said why nothing is installed, and no failure, when %s', async (_, machine, output) => {
+])('why nothing is installed is said, and is no failure, when %s', async (_, machine, output) => {
   expect(await run(machine, 'b')).toMatchObject({ code: 0, output, policyLeft: false });
 });
