@@ -11,14 +11,15 @@ import { createContention } from './controllers/contention.ts';
 import { createDeploymentReconciler } from './controllers/deployment-reconciler.ts';
 import { createConsumerStatus } from './controllers/consumer-status.ts';
 import { createHolders } from './controllers/holders.ts';
-import { createItemReconciler } from './controllers/item-reconciler.ts';
+import { createItemReconciler, type Synced } from './controllers/item-reconciler.ts';
 import { createItemSource, requesterOf } from './controllers/item-source.ts';
 import { createItemStatuses } from './controllers/item-status.ts';
 import { createOwners } from './controllers/owners.ts';
 import { runPoll } from './controllers/poll.ts';
 import { restartEntry } from './controllers/restart-entry.ts';
 import { createRestartNews } from './controllers/restart-news.ts';
-import { createRollouts } from './controllers/rollouts.ts';
+import { resourceStates } from './controllers/resource-states.ts';
+import { type Cause, createRollouts } from './controllers/rollouts.ts';
 import { recordDeletions } from './controllers/secret-deletions.ts';
 import { createSecretSync } from './controllers/secret-sync.ts';
 import { watchPolicy } from './controllers/policy-watch.ts';
@@ -29,7 +30,7 @@ import { createAccessReview } from './kube/access-review.ts';
 import { createKubeClient, isConflict, isFenced, KubeError } from './kube/client.ts';
 import { createClusterCache, isOptional, reflectCluster } from './kube/cluster-cache.ts';
 import type { LoadCredentials } from './kube/credentials.ts';
-import { createEventRecorder } from './kube/events.ts';
+import { createEventRecorder, type EventSubject } from './kube/events.ts';
 import { createLeaderElection, type LeaderElection, LeaseError } from './kube/lease.ts';
 import { eventSubject, onePasswordItems } from './kube/objects.ts';
 import type { ResourceType } from './kube/resource.ts';
@@ -39,6 +40,7 @@ import { readCertificate, watchCertificate } from './observability/certificate-f
 import { createFailureLog } from './observability/failure-log.ts';
 import { authorized, type Endpoint, healthEndpoints, listen, type Listener } from './observability/http.ts';
 import { describeError, type Log } from './observability/log.ts';
+import type { ControllerName } from './observability/metric-table.ts';
 import { createMetrics } from './observability/metrics.ts';
 import { selfSignedCertificate } from './observability/self-signed-certificate.ts';
 import { type Clock, systemClock } from './runtime/clock.ts';
@@ -46,7 +48,7 @@ import { type ControllerOptions, done, runController } from './runtime/controlle
 import { createHeartbeat, type Heartbeat } from './runtime/heartbeat.ts';
 import { createPace } from './runtime/pace.ts';
 import { type Random, systemRandom } from './runtime/random.ts';
-import { createWorkQueue } from './runtime/work-queue.ts';
+import { createWorkQueue, type WorkQueue } from './runtime/work-queue.ts';
 import { createWorkerProgress } from './runtime/worker-progress.ts';
 import { version } from './version.ts';
 
@@ -64,10 +66,12 @@ export interface OperatorOptions {
   readonly times?: Partial<typeof defaultTimes>;
 }
 
-const itemWorkers = 32;
-const deploymentWorkers = 8;
-const workloadWorkers = 8;
-const consumerStatusWorkers = 2;
+const workers: Readonly<Record<ControllerName, number>> = {
+  onepassworditem: 32,
+  'deployment-annotation': 8,
+  workload: 8,
+  'consumer-status': 2,
+};
 /** Short enough that whatever ends is noticed within seconds: what lasts is waited for at a gate, or in a refusal. */
 const backoff = { base: 500, max: 8_000 };
 /** Between two resources that say that an outage lasts, or is over: not more than 20 status writes a second; in milliseconds. */
@@ -102,11 +106,12 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   Buffer.poolSize = 0;
 
   const userAgent = `keyturn/${version}`;
-  const metrics = createMetrics(version);
+  const metrics = createMetrics({ version, pollingInterval: config.pollingInterval, namespaceLabel: config.metricsNamespaceLabel });
   const kubeOptions = { load: credentials, clock, userAgent, onRequest: metrics.kubeRequest };
   // For what waits for nobody and goes on without leading: the lease, and who may read the metrics.
   const ownKube = createKubeClient(kubeOptions);
   const election = config.leaderElection.enabled ? electLeader() : undefined;
+  if (election !== undefined) metrics.setLeader(false);
   const kube = createKubeClient({ ...kubeOptions, ...(election && { mayWrite: election.mayWrite }) });
   const auditLog = { path: config.audit.path ?? 'stdout' };
   const audit = createAudit({
@@ -126,6 +131,8 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     connection: new URL(config.connectHost).origin,
     tokenId: () => token?.id() ?? 'opaque',
     required: config.audit.required,
+    onWritten: metrics.auditWritten,
+    onLost: metrics.auditLost,
     onFailing: (error) =>
       log.error(
         { ...auditLog, error },
@@ -148,6 +155,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     userAgent,
     clock,
     onRequest: metrics.connectRequest,
+    onCertificate: metrics.connectCertificate,
     onOutage: outageTurned,
   });
   const events = createEventRecorder({ kube, clock, signal, onLost: () => log.debug('an event was lost') });
@@ -156,11 +164,12 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
 
   const cache = createClusterCache();
   let leads = election === undefined;
-  const queueOptions = { clock, random, backoff, isWorkedOn: () => leads };
-  const itemQueue = createWorkQueue(queueOptions);
-  const deploymentQueue = createWorkQueue(queueOptions);
-  const workloadQueue = createWorkQueue(queueOptions);
-  const consumerStatusQueue = createWorkQueue(queueOptions);
+  const queueOf = (name: ControllerName): WorkQueue =>
+    createWorkQueue({ clock, random, backoff, isWorkedOn: () => leads, observer: metrics.queueObserver(name) });
+  const itemQueue = queueOf('onepassworditem');
+  const deploymentQueue = queueOf('deployment-annotation');
+  const workloadQueue = queueOf('workload');
+  const consumerStatusQueue = queueOf('consumer-status');
   const outagePace = createPace(clock, outageInterval);
   const itemContention = createContention(clock);
   const deploymentContention = createContention(clock);
@@ -173,11 +182,15 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     budget: config.maxRestarts,
     onTurn: (key) => workloadQueue.add(key),
     onHeld: (item) => triggers.rolloutsHeld(item),
-    onEnd: ({ kind, namespace, name }, result) =>
-      log[result === 'failed' ? 'warn' : 'info']({ kind, namespace, name }, result === 'failed' ? 'rollout makes no progress' : 'rolled'),
+    onEnd(workload, result, causes) {
+      const { kind, namespace, name } = workload;
+      log[result === 'failed' ? 'warn' : 'info']({ kind, namespace, name }, result === 'failed' ? 'rollout makes no progress' : 'rolled');
+      metrics.restart(workload, result);
+      if (result === 'completed') causes.forEach(rolled);
+    },
   });
   const reportOnly = config.restartMode === 'report';
-  const news = createRestartNews({ log, events, owners });
+  const news = createRestartNews({ log, events, owners, onResult: metrics.restart });
   const workloadReconciler = createWorkloadReconciler({
     ...cache,
     consumers,
@@ -188,20 +201,13 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     news: {
       ...news,
       restarted(workload, change) {
-        if (!workload.onDelete) {
-          metrics.restarted();
-          void audit.record(restartEntry(workload, change, { secrets: cache.secrets, owners }));
-        }
+        if (!workload.onDelete) void audit.record(restartEntry(workload, change, { secrets: cache.secrets, owners }));
         news.restarted(workload, change);
       },
     },
     debounce: config.restartDebounce,
     reportOnly,
     onWaiting: (workload) => triggers.waitingChanged(workload),
-  });
-  metrics.watchRestarts(() => {
-    const { count, since } = workloadReconciler.waiting();
-    return { count, age: since === undefined ? 0 : (clock.monotonic() - since) / 1000 };
   });
   const access = createVaultAccess({
     index,
@@ -228,6 +234,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     holderOf: createHolders({ items: cache.items, owners, statuses }),
     patience: fullListingInterval,
     audit,
+    onWrite: metrics.secretWritten,
   });
   const reconcileItem = createItemReconciler({
     items: cache.items,
@@ -240,7 +247,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     enableAnnotations: config.enableAnnotations,
     outageGrace,
     outagePace,
-    onSynced: (resource, result) => announcer.synced(eventSubject(resource), result),
+    onSynced: (resource, result) => synced(eventSubject(resource), result),
   });
   const deploymentReconciler = createDeploymentReconciler({
     workloads: cache.workloads,
@@ -249,7 +256,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     sync,
     contention: deploymentContention,
     onTransition: (workload, readiness) => announcer.transition(workload, readiness),
-    onSynced: (workload, result) => announcer.synced(workload, result),
+    onSynced: synced,
   });
 
   const consumerStatus = createConsumerStatus({ ...cache, consumers, rollouts, restarts: workloadReconciler, statuses, clock, reportOnly });
@@ -271,6 +278,22 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
 
   const progress = createWorkerProgress({ clock });
   recordDeletions({ secrets: cache.secrets, kube, audit }, signal);
+
+  metrics.watch({
+    controllers: {
+      onepassworditem: itemQueue,
+      'deployment-annotation': deploymentQueue,
+      workload: workloadQueue,
+      'consumer-status': consumerStatusQueue,
+    },
+    workers,
+    resources: () => resourceStates({ ...cache, statuses, deployments: deploymentReconciler }),
+    waiting: () => workloadReconciler.waiting(),
+    rollouts: () => rollouts.places,
+    connectFailure: () => connect.outage()?.failure.reason,
+    indexed: () => index.size,
+    now: () => clock.monotonic(),
+  });
 
   const running: Promise<void>[] = [];
   /** Namespaces that have been read; undefined stands for all. */
@@ -311,12 +334,15 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
         return done;
       };
     running.push(
-      run('onepassworditem', itemQueue, itemWorkers, inSyncedNamespace(reconcileItem)),
-      run('deployment-annotation', deploymentQueue, deploymentWorkers, inSyncedNamespace(deploymentReconciler.reconcile)),
-      run('workload', workloadQueue, workloadWorkers, inSyncedNamespace(workloadReconciler.reconcile)),
-      run('consumer-status', consumerStatusQueue, consumerStatusWorkers, inSyncedNamespace(consumerStatus.reconcile)),
+      run('onepassworditem', itemQueue, inSyncedNamespace(reconcileItem)),
+      run('deployment-annotation', deploymentQueue, inSyncedNamespace(deploymentReconciler.reconcile)),
+      run('workload', workloadQueue, inSyncedNamespace(workloadReconciler.reconcile)),
+      run('consumer-status', consumerStatusQueue, inSyncedNamespace(consumerStatus.reconcile)),
       followPolicy(),
-      runPoll({ index, connect, clock, interval: config.pollingInterval, onFailure: pollFailed }, signal),
+      runPoll(
+        { index, connect, clock, interval: config.pollingInterval, onSuccess: () => metrics.polled(clock.now()), onFailure: pollFailed },
+        signal,
+      ),
     );
     await Promise.race([Promise.all(running), ...(holding === undefined ? [] : [holding])]);
   } catch (error) {
@@ -337,19 +363,19 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     await audit.close();
   }
 
-  function run(name: string, queue: ControllerOptions['queue'], workers: number, reconcile: ControllerOptions['reconcile']): Promise<void> {
+  function run(name: ControllerName, queue: WorkQueue, reconcile: ControllerOptions['reconcile']): Promise<void> {
     return runController(
       {
         queue,
         clock,
-        workers,
+        workers: workers[name],
         reconcile: progress.watch(name, queue, reconcile),
         onError: (key, error) =>
           isConflict(error) || isFenced(error)
             ? log.debug({ controller: name, key, ...describeError(error) }, 'reconcile failed; trying again')
             : failureLog.failed(`${name} ${key}`, error, { controller: name, key }),
         pauseAfter,
-        onReconciled: (result) => metrics.reconciled(name, result),
+        onReconciled: (result, duration) => metrics.reconciled(name, result, duration),
       },
       signal,
     );
@@ -380,6 +406,19 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     log.info({ token: id }, `access token for Connect ${event}`);
     // That of the start is recorded when it is clear that there is one to go on.
     if (token !== undefined) void audit.record({ action: event === 'loaded' ? 'token.load' : 'token.change', result: 'success' });
+  }
+
+  function synced(owner: EventSubject, result: Synced): void {
+    announcer.synced(owner, result);
+    if (result.repaired.length > 0) metrics.driftRepaired(owner.namespace);
+    if (result.rotatedAt !== undefined) metrics.rotated('secret', kube.serverTime() - result.rotatedAt);
+  }
+
+  /** A workload has the version of an item that its rollout was to bring; when that came to be is known while the listing gives it. */
+  function rolled({ item, version: reached }: Cause): void {
+    const [, vaultId = '', , itemId = ''] = item.split('/');
+    const listed = index.listed(vaultId, itemId);
+    if (listed?.updatedAt && String(listed.version) === reached) metrics.rotated('rolled', kube.serverTime() - listed.updatedAt);
   }
 
   function outageTurned(outage: Outage | undefined, vaultId: string | undefined): void {
@@ -434,6 +473,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
       renewDeadline,
       retryPeriod,
       onLeader(leading) {
+        metrics.setLeader(leading);
         leads = leading;
         if (!leading) return;
         log.info({ lease: `${namespace}/${leaseName}` }, 'leading');

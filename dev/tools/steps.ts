@@ -23,6 +23,13 @@ export const controlPlaneStep = {
   command: { file: 'node', args: ['dev/tools/build-control-plane.ts'], timeoutMs: 30 * MINUTE },
 } as const;
 
+/** Installs what tests use of Debian's packages, where that is possible; elsewhere those tests are skipped. */
+export const debianStep: Step = {
+  name: "Debian's packages",
+  kind: 'preparation',
+  command: { file: 'sh', args: ['dev/tools/install-debian.sh', 'prometheus'], timeoutMs: 10 * MINUTE },
+};
+
 /** The tests that need a control plane. */
 export const integrationStep: Step = {
   name: 'integration tests',
@@ -40,6 +47,7 @@ export const allSteps: readonly Step[] = [
   check('spec map', MINUTE, 'node', 'dev/tools/spec-map.ts'),
   check('generated CRD', MINUTE, 'node', 'dev/tools/crd.ts', '--check'),
   check('generated configuration page', MINUTE, 'node', 'dev/tools/config-reference.ts', '--check'),
+  check('generated page of metrics', MINUTE, 'node', 'dev/tools/metrics-page.ts', '--check'),
   {
     name: 'unit and property tests',
     kind: 'tests',
@@ -50,6 +58,7 @@ export const allSteps: readonly Step[] = [
     },
   },
   { ...controlPlaneStep, kind: 'check' },
+  debianStep,
   integrationStep,
 ];
 

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { allSteps, controlPlaneStep, integrationStep, runSteps, type Step } from './steps.ts';
+import { allSteps, controlPlaneStep, debianStep, integrationStep, runSteps, type Step } from './steps.ts';
 import { summaryLine } from './tally.ts';
 
 /** What to run: everything once, or with `--repeat N` the integration tests alone, N times. */
@@ -8,7 +8,7 @@ export function stepsFor(repeat: string | undefined): readonly Step[] {
   const times = Number(repeat);
   if (!Number.isInteger(times) || times < 1) throw new Error(`--repeat takes a number of runs, not ${JSON.stringify(repeat)}`);
   const runs = Array.from({ length: times }, (_, index) => ({ ...integrationStep, name: `integration tests, run ${index + 1}` }));
-  return [{ ...controlPlaneStep, kind: 'preparation' }, ...runs];
+  return [{ ...controlPlaneStep, kind: 'preparation' }, debianStep, ...runs];
 }
 
 async function main(): Promise<void> {

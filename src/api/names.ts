@@ -5,6 +5,10 @@ export const version = 'v1';
 export const kind = 'OnePasswordItem';
 export const plural = 'onepassworditems';
 
+/** The kinds of workloads that are restarted. `Rollout` is that of Argo, where its CRD is installed. */
+export const workloadKinds = ['Deployment', 'StatefulSet', 'DaemonSet', 'Rollout'] as const;
+export type WorkloadKind = (typeof workloadKinds)[number];
+
 /** Field manager and event source of everything we write. */
 export const fieldManager = 'keyturn';
 

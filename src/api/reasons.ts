@@ -41,9 +41,16 @@ export const reasons = [
 
 export type Reason = (typeof reasons)[number];
 
-/** True for a reason that concerns Connect and not an item: it says nothing of what a Secret holds. */
+/** Those that concern Connect and not an item: they say nothing of what a Secret holds. */
+export const connectReasons = [
+  'ConnectUnauthorized',
+  'ConnectForbidden',
+  'ConnectUnavailable',
+  'ConnectProtocolError',
+] as const satisfies readonly Reason[];
+
 export function isConnectReason(reason: Reason): boolean {
-  return ['ConnectUnauthorized', 'ConnectForbidden', 'ConnectUnavailable', 'ConnectProtocolError'].includes(reason);
+  return (connectReasons as readonly Reason[]).includes(reason);
 }
 
 /**

@@ -50,6 +50,8 @@ export interface ConnectClientOptions {
   readonly parallelRequests?: number;
   /** After each request: its route, its HTTP status (0 without an answer) and how long it took, in milliseconds. */
   readonly onRequest?: (route: ConnectRoute, status: number, duration: number) => void;
+  /** With every new connection: when Connect's certificate expires, in milliseconds since the epoch. */
+  readonly onCertificate?: (expiry: number) => void;
   /** An outage began, or was over: of Connect as a whole, or of one vault. */
   readonly onOutage?: (outage: Outage | undefined, vaultId: string | undefined) => void;
   /** Certificates to trust instead of the usual ones, in PEM. */
@@ -115,7 +117,7 @@ class ConnectFailure extends Failure {
 }
 
 export function createConnectClient(options: ConnectClientOptions): ConnectClient {
-  const { host, token, userAgent, clock, parallelRequests = 32, onRequest, onOutage, ca, proxy } = options;
+  const { host, token, userAgent, clock, parallelRequests = 32, onRequest, onCertificate, onOutage, ca, proxy } = options;
   const base = new URL(host.endsWith('/') ? host : `${host}/`);
   const settings = {
     connect: { timeout: timeouts.connect, rejectUnauthorized: true, allowH2: false, ...(ca !== undefined && { ca }) },
@@ -124,6 +126,7 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
     headersTimeout: timeouts.headers,
     bodyTimeout: timeouts.body,
     keepAliveTimeout: 30_000,
+    onCertificate,
   };
   const agent = proxy === undefined ? createAgent(settings) : createProxyAgent({ ...settings, proxy });
   const bounded = createSemaphore(parallelRequests);
@@ -239,7 +242,14 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
       const items = await getJson(question, itemSummaryListSchema, signal);
       return items
         .filter(({ state }) => !isGone(state))
-        .map(({ id, title, version, createdAt, tags }) => ({ id, title, version, createdAt: toTime(createdAt), frozen: isFrozen(tags) }));
+        .map(({ id, title, version, createdAt, updatedAt, tags }) => ({
+          id,
+          title,
+          version,
+          createdAt: toTime(createdAt),
+          updatedAt: toTime(updatedAt),
+          frozen: isFrozen(tags),
+        }));
     },
     async getItem(vaultId, itemId, signal, witness) {
       const path = `v1/vaults/${checkedId(vaultId)}/items/${checkedId(itemId)}`;

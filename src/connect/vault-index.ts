@@ -20,6 +20,8 @@ export interface ItemLocation {
 
 export interface ListedItem {
   readonly version: number;
+  /** When the item came to be at this version, in milliseconds since the epoch; 0 when Connect did not say. */
+  readonly updatedAt: number;
   /** It carries the freezing tag. */
   readonly frozen: boolean;
   /** Between the first and the last of the listings that all gave this version, in milliseconds. */
@@ -47,6 +49,8 @@ export interface VaultIndex {
   vault(idOrName: string, reach?: VaultReach): Vault | undefined;
   /** The list of vaults has been read at least once. */
   readonly isRead: boolean;
+  /** How many vaults the token reaches, and how many items the listings of those in use have. */
+  readonly size: { readonly vaults: number; readonly items: number };
 }
 
 export interface VaultIndexOptions {
@@ -183,7 +187,9 @@ export function createVaultIndex(options: VaultIndexOptions): VaultIndex {
   function listed(vaultId: string, itemId: string): ListedItem | undefined {
     const known = vaults.get(vaultId);
     const item = known?.items?.get(itemId);
-    return item && known && { version: item.version, frozen: item.frozen, unchangedFor: known.listedAt - item.since };
+    if (item === undefined || known === undefined) return undefined;
+    const { version, updatedAt, frozen } = item;
+    return { version, updatedAt, frozen, unchangedFor: known.listedAt - item.since };
   }
 
   /** A miss proves nothing while the index is not fresh: an item made a moment ago is not in it. */
@@ -194,6 +200,9 @@ export function createVaultIndex(options: VaultIndexOptions): VaultIndex {
   return {
     refresh,
     listed,
+    get size() {
+      return { vaults: vaults.size, items: vaults.values().reduce((sum, { items }) => sum + (items?.size ?? 0), 0) };
+    },
     async locate(vaultId, itemId, signal) {
       if (!vaults.has(vaultId)) await refreshUnlessFresh(signal);
       await listOnce(vaults.get(vaultId), signal);

@@ -31,6 +31,8 @@ export interface DeploymentReconciler {
   readonly reconcile: (key: string, signal: AbortSignal) => Promise<Outcome>;
   /** True when the last attempt failed. */
   readonly isFailing: (key: string) => boolean;
+  /** Why it did; undefined when it did not. */
+  readonly failureOf: (key: string) => string | undefined;
   readonly forget: (key: string) => void;
 }
 
@@ -55,6 +57,7 @@ export function createDeploymentReconciler(options: DeploymentReconcilerOptions)
       return await synchronise(key, workload, signal);
     },
     isFailing: (key) => failing.has(key),
+    failureOf: (key) => failing.get(key),
     forget: (key) => void failing.delete(key),
   };
 

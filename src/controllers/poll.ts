@@ -11,6 +11,8 @@ export interface PollOptions {
   readonly clock: Clock;
   /** Milliseconds between the starts of two looks. */
   readonly interval: number;
+  /** A look told what changed. */
+  readonly onSuccess?: () => void;
   /** A look failed, for the `failures`th time in a row. */
   readonly onFailure: (failure: Failure, failures: number) => void;
 }
@@ -22,7 +24,7 @@ const outageCheck = 5_000;
  * Asks Connect what changed, one look at a time, until `signal` is aborted; no failure ends it. During an outage every look is a probe, made as
  * soon as one is let through, however long the interval is.
  */
-export async function runPoll({ index, connect, clock, interval, onFailure }: PollOptions, signal: AbortSignal): Promise<void> {
+export async function runPoll({ index, connect, clock, interval, onSuccess, onFailure }: PollOptions, signal: AbortSignal): Promise<void> {
   let next = clock.monotonic();
   let failures = 0;
   while (!signal.aborted) {
@@ -34,6 +36,7 @@ export async function runPoll({ index, connect, clock, interval, onFailure }: Po
       try {
         await index.refresh(signal);
         failures = 0;
+        onSuccess?.();
       } catch (error) {
         if (signal.aborted) return;
         // The look was that of a reconcile, whose time was over.

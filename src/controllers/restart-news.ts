@@ -1,3 +1,4 @@
+import type { RestartResult } from '../api/outcomes.ts';
 import type { Reason } from '../api/reasons.ts';
 import { keyList } from '../domain/key-list.ts';
 import { objectKey } from '../domain/object.ts';
@@ -37,10 +38,12 @@ export function createRestartNews({
   log,
   events,
   owners,
+  onResult,
 }: {
   readonly log: Log;
   readonly events: EventRecorder;
   readonly owners: Owners;
+  readonly onResult?: (workload: Workload, result: RestartResult) => void;
 }): RestartNews {
   function tell(workload: Workload, level: 'info' | 'warn', reason: Reason, message: string, about: string): boolean {
     const news = events.record(workload, level === 'info' ? 'Normal' : 'Warning', reason, message, about);
@@ -71,6 +74,7 @@ export function createRestartNews({
 
   return {
     restarted(workload, change) {
+      onResult?.(workload, workload.onDelete ? 'on_delete' : 'restarted');
       const changed = why(change.changed);
       if (workload.onDelete) {
         const message = `${nameOf(workload)} has the update strategy OnDelete: delete its pods for them to get the new values (${changed})`;
@@ -82,10 +86,14 @@ export function createRestartNews({
       const left = `pods below the partition ${workload.partition} are not replaced: delete them for them to get the new values (${changed})`;
       tell(workload, 'warn', 'DeletePodsToUpdate', left, change.revision);
     },
-    wouldRestart: (workload, change) =>
-      tellBoth(workload, change, 'info', 'WouldRestart', `Would restart ${nameOf(workload)}: ${why(change.changed)}`),
-    skipped: (workload, change) =>
-      void tell(workload, 'info', 'RestartSkipped', `not restarted, as its annotation says: ${why(change.changed)}`, change.revision),
+    wouldRestart(workload, change) {
+      onResult?.(workload, 'would_restart');
+      tellBoth(workload, change, 'info', 'WouldRestart', `Would restart ${nameOf(workload)}: ${why(change.changed)}`);
+    },
+    skipped(workload, change) {
+      onResult?.(workload, 'skipped');
+      tell(workload, 'info', 'RestartSkipped', `not restarted, as its annotation says: ${why(change.changed)}`, change.revision);
+    },
     queued: (workload, change, wait) =>
       void tell(workload, 'info', 'RestartQueued', `waits ${wait}: ${why(change.changed)}`, `${change.revision} ${wait}`),
     held(workload, change, { version }) {
@@ -102,8 +110,10 @@ export function createRestartNews({
         'RestartReverted',
         `somebody takes our annotations out of the pod template of ${nameOf(workload)} again and again; trying at growing intervals`,
       ),
-    refused: (workload, change, message) =>
-      tellBoth(workload, change, 'warn', 'RestartRefused', `${nameOf(workload)} cannot be restarted (${message}); trying again`),
+    refused(workload, change, message) {
+      onResult?.(workload, 'refused');
+      tellBoth(workload, change, 'warn', 'RestartRefused', `${nameOf(workload)} cannot be restarted (${message}); trying again`);
+    },
     blocked(workload, missing) {
       const keys = missing.map(({ secret, keys: names }) => `${secret}: ${keyList(names)}`).join('; ');
       const message = `not restarted, though Secrets changed: its pods name keys that are gone, so no new one would start (${keys})`;

@@ -25,7 +25,7 @@ export interface RolloutsOptions {
   /** Rollouts of an item were held, or are no longer. */
   readonly onHeld: (item: string) => void;
   /** A rollout has ended well, or has been given up. */
-  readonly onEnd: (workload: Workload, result: 'completed' | 'failed') => void;
+  readonly onEnd: (workload: Workload, result: 'completed' | 'failed', causes: readonly Cause[]) => void;
 }
 
 /** The rollouts that we began: how many there may be at a time, and how they end. */
@@ -49,6 +49,8 @@ export interface Rollouts {
   isHeld(cause: Cause): boolean;
   /** How many hold a place in the budget. */
   readonly size: number;
+  /** The same by namespace. */
+  readonly places: ReadonlyMap<string, number>;
   /** Waits for nothing any more. */
   close(): void;
 }
@@ -180,7 +182,7 @@ export function createRollouts({ clock, budget, onTurn, onHeld, onEnd }: Rollout
     rollout.cancel();
     giveUpPlace(rollout);
     if (!rollout.wasWell) return;
-    onEnd(rollout.latest, 'failed');
+    onEnd(rollout.latest, 'failed', rollout.causes);
     for (const cause of rollout.causes) count(cause, ({ failed }) => failed.add(key));
   }
 
@@ -258,7 +260,7 @@ export function createRollouts({ clock, budget, onTurn, onHeld, onEnd }: Rollout
         drop(key);
         // What is complete then is something else, and proves nothing.
         if (isTakenBack(rollout.begun, workload)) return;
-        onEnd(workload, 'completed');
+        onEnd(workload, 'completed', rollout.causes);
         succeed(workload, rollout.causes);
       } else if (!rollout.failed && !workload.onDelete) {
         // Until its controller has seen the new template, the status is that of the rollout before.
@@ -275,6 +277,7 @@ export function createRollouts({ clock, budget, onTurn, onHeld, onEnd }: Rollout
     get size() {
       return places;
     },
+    places: taken,
     close() {
       for (const { cancel } of rollouts.values()) cancel();
     },

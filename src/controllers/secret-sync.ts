@@ -1,5 +1,6 @@
 import { annotations, kind, managedLabel } from '../api/names.ts';
 import type { SecretRecord } from '../api/onepassword-item.ts';
+import type { SecretWriteResult } from '../api/outcomes.ts';
 import { Failure, type Reason } from '../api/reasons.ts';
 import type { ItemLocation, ListedItem } from '../connect/vault-index.ts';
 import { objectKey } from '../domain/object.ts';
@@ -36,6 +37,8 @@ export interface SecretSyncOptions {
   /** A version lower than the one applied is believed when all listings have given it for so long, in milliseconds. */
   readonly patience: number;
   readonly audit: Pick<Audit, 'record'>;
+  /** After each write of a Secret. */
+  readonly onWrite?: (namespace: string, result: SecretWriteResult) => void;
 }
 
 /** What was done for a claim. */
@@ -55,6 +58,8 @@ export type SyncResult =
       readonly write: 'none' | 'created' | 'updated';
       /** Keys that somebody else had changed. */
       readonly repaired: readonly string[];
+      /** When the item changed whose new values this write brought, in milliseconds since the epoch; undefined when it brought none, or Connect did not say. */
+      readonly rotatedAt: number | undefined;
       /** Somebody undid what we had written. */
       readonly undone: boolean;
       /** The version that was applied before, when it was higher. */
@@ -115,6 +120,7 @@ export function createSecretSync({
   holderOf,
   patience,
   audit,
+  onWrite,
 }: SecretSyncOptions): SecretSync {
   const refusals = new Map<string, Refusal>();
   /** By the uid of the owner: the refusal before any question that is on record, which would be met again at every look. */
@@ -289,6 +295,7 @@ export function createSecretSync({
       frozenAt: item.frozen ? item.version : undefined,
       write,
       repaired: sameVersion ? changed : [],
+      rotatedAt: write === 'updated' && changed.length > 0 ? rotatedAt(location, item.version, held) : undefined,
       undone: write !== 'none' && sameVersion && !isRelabelled(claim),
       lowered: believed && held !== undefined && item.version < held ? held : undefined,
     };
@@ -321,7 +328,8 @@ export function createSecretSync({
     }
     if (plan.action === 'none') return undefined;
     const { content } = plan;
-    const created = await recorded('secret.create', claim, item, () => createSecret(kube, claim, content, signal));
+    const write = () => recorded('secret.create', claim, item, () => createSecret(kube, claim, content, signal));
+    const created = await counted(claim, 'created', write);
     return created && { secret: stored(created), write: 'created', changed: [], kept: false };
   }
 
@@ -342,8 +350,20 @@ export function createSecretSync({
     }
     if (plan.action === 'none') return { secret: stored(existing), write: 'none', changed: [], ...found };
     const { content, changed } = plan;
-    const updated = await recorded('secret.update', claim, item, () => replaceSecret(kube, existing, content, signal));
+    const write = () => recorded('secret.update', claim, item, () => replaceSecret(kube, existing, content, signal));
+    const updated = await counted(claim, 'updated', write);
     return { secret: stored(updated), write: 'updated', changed, ...found };
+  }
+
+  async function counted<T>({ namespace }: SecretClaim, result: SecretWriteResult, write: () => Promise<T>): Promise<T> {
+    try {
+      const written = await write();
+      onWrite?.(namespace, written === undefined ? 'conflict' : result);
+      return written;
+    } catch (error) {
+      onWrite?.(namespace, isConflict(error) ? 'conflict' : error instanceof Failure ? 'refused' : 'failed');
+      throw error;
+    }
   }
 
   /** A lost record must not lead to a revision that consumers seem to have already; what they state may be nonsense, though. */
@@ -429,6 +449,11 @@ function keptRecord({ record: { item, secret }, name }: SecretClaim, id: string)
 
 function questionOf({ name, type, itemPath, copied }: SecretClaim, { vaultId, itemId, listed }: ItemLocation): string {
   return JSON.stringify([name, type, itemPath, copied.annotations[annotations.sync], vaultId, itemId, listed?.version]);
+}
+
+/** When the item came to be at a version, if that is news. */
+function rotatedAt({ listed }: ItemLocation, version: number, held: number | undefined): number | undefined {
+  return held !== undefined && version > held && listed?.version === version ? listed.updatedAt || undefined : undefined;
 }
 
 function isLower({ listed }: ItemLocation, held: number | undefined): boolean {

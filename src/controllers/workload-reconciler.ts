@@ -1,4 +1,5 @@
 import { annotations, fieldManager } from '../api/names.ts';
+import type { WaitReason } from '../api/outcomes.ts';
 import { parseDuration } from '../runtime/duration.ts';
 import type { ConsumedKeys } from '../domain/consumed-keys.ts';
 import { objectKey } from '../domain/object.ts';
@@ -46,8 +47,8 @@ export interface WorkloadReconciler {
   readonly latestKnown: (secretKey: string) => number;
   /** True when a change of a Secret, by its name, has called for a restart of a workload that has not begun. */
   readonly isWaiting: (key: string, secret: string) => boolean;
-  /** How many workloads wait, and since when the first of them does, by the monotonic clock. */
-  readonly waiting: () => { readonly count: number; readonly since: number | undefined };
+  /** The workloads that wait, each for what and since when, by the monotonic clock; who has waited longest comes first. */
+  readonly waiting: () => Iterable<WaitingRestart>;
   /** Takes note of the rollouts in a namespace, or in all, that a process before this one began. */
   readonly takeOver: (namespace: string | undefined) => void;
 }
@@ -58,6 +59,12 @@ interface Attempt {
   readonly known: Revisions;
   readonly change: Change;
   readonly causes: readonly Cause[];
+}
+
+export interface WaitingRestart {
+  readonly namespace: string;
+  readonly since: number;
+  readonly reason: WaitReason;
 }
 
 /** How soon to look again for the history of a template that its controller has yet to write, in milliseconds. */
@@ -86,7 +93,7 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
   const repeats = createRepeats(clock);
   /** Since when a change waits for others to come, by the monotonic clock. */
   const debouncing = new Map<string, number>();
-  const waits = new Map<string, { readonly since: number; readonly secrets: ReadonlySet<string> }>();
+  const waits = new Map<string, WaitingRestart & { readonly secrets: ReadonlySet<string> }>();
   /** Restarts that were sent, and of which it is not known yet whether they were carried out. */
   const attempts = new Map<string, Attempt>();
 
@@ -119,7 +126,7 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
           return done;
         case 'blocked':
           rollouts.withdraw(key);
-          wait(key, workload, plan.changed);
+          wait(key, workload, plan.changed, 'key_missing');
           news.blocked(workload, plan.missing);
           return done;
         case 'adopt':
@@ -145,10 +152,7 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
     },
 
     isWaiting: (key, secret) => waits.get(key)?.secrets.has(secret) ?? false,
-    waiting() {
-      const [first] = waits.values();
-      return { count: waits.size, since: first?.since };
-    },
+    waiting: () => waits.values(),
 
     takeOver(namespace) {
       for (const workload of workloads.values()) {
@@ -181,7 +185,7 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
     const latest = Math.max(0, ...consumed.map((secret) => (secret.restarts ? (secret.consumed?.revision ?? 0) : 0)));
     const after = debounceLeft(key, latest);
     if (after > 0) {
-      if (plan.action === 'roll') wait(key, workload, plan.changed);
+      if (plan.action === 'roll') wait(key, workload, plan.changed, 'debounce');
       return { action: 'wait', outcome: requeue(after) };
     }
     if (plan.action === 'roll') return plan;
@@ -222,11 +226,11 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
     if (waits.delete(key)) onWaiting(workload);
   }
 
-  function wait(key: string, workload: Workload, changed: readonly KeysOfSecret[]): void {
+  function wait(key: string, workload: Workload, changed: readonly KeysOfSecret[], reason: WaitReason): void {
     const before = waits.get(key);
     const names = new Set(changed.map(({ secret }) => secret));
+    waits.set(key, { namespace: workload.namespace, since: before?.since ?? clock.monotonic(), secrets: names, reason });
     if (before !== undefined && names.size === before.secrets.size && [...names].every((name) => before.secrets.has(name))) return;
-    waits.set(key, { since: before?.since ?? clock.monotonic(), secrets: names });
     onWaiting(workload);
   }
 
@@ -249,15 +253,15 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
       news.wouldRestart(workload, change);
       return done;
     }
-    wait(key, workload, changed);
     const causes = causesOf(
       workload,
       changed.map(({ secret }) => secret),
     );
     const hindrance = hindranceOf(key, workload, change, causes);
+    wait(key, workload, changed, hindrance?.reason ?? 'budget');
     if (hindrance !== undefined) {
       rollouts.withdraw(key);
-      return hindrance;
+      return hindrance.outcome;
     }
     if (!rollouts.request(workload)) {
       news.queued(workload, change, 'until other rollouts have ended');
@@ -269,7 +273,9 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
     try {
       rolled = await roll(workload, known, signal);
     } catch (error) {
-      return refuse(key, workload, change, error);
+      const outcome = refuse(key, workload, change, error);
+      wait(key, workload, changed, 'refused');
+      return outcome;
     }
     if (!states(rolled, known)) return strip(key, workload, change);
     begin(key, rolled, attempt);
@@ -307,27 +313,32 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
     return requeue(refusedPause);
   }
 
+  interface Hindrance {
+    readonly reason: WaitReason;
+    readonly outcome: Outcome;
+  }
+
   /** What keeps a workload from being rolled now, though it has to be. */
-  function hindranceOf(key: string, workload: Workload, change: Change, causes: readonly Cause[]): Outcome | undefined {
+  function hindranceOf(key: string, workload: Workload, change: Change, causes: readonly Cause[]): Hindrance | undefined {
     if (workload.paused) {
       news.queued(workload, change, 'until it is resumed');
-      return done;
+      return { reason: 'paused', outcome: done };
     }
     const left = intervalLeft(workload);
     if (left > 0) {
       const due = timestamp(Math.min(kube.serverTime() + left, latestTime));
       news.queued(workload, change, `until ${due}, for ${annotations.minRestartInterval}`);
-      return requeue(Math.min(left, longestPause));
+      return { reason: 'interval', outcome: requeue(Math.min(left, longestPause)) };
     }
     const pause = repeats.pause(key, change.revision);
     if (pause > 0) {
       news.reverted(workload, change);
-      return requeue(pause);
+      return { reason: 'reverted', outcome: requeue(pause) };
     }
     const held = causes.find((cause) => rollouts.isHeld(cause) && !isResumed(workload, cause));
     if (held === undefined) return undefined;
     news.held(workload, change, held);
-    return done;
+    return { reason: 'held', outcome: done };
   }
 
   /** Milliseconds until a workload may be restarted again. A last restart that lies ahead was copied, or planned by somebody. */

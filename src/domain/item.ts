@@ -27,6 +27,8 @@ export interface ItemSummary {
   readonly version: number;
   /** Milliseconds since the epoch; 0 when Connect did not say. */
   readonly createdAt: number;
+  /** When it came to be at this version, by 1Password's clock: as `createdAt`. */
+  readonly updatedAt: number;
   /** It carries the freezing tag. */
   readonly frozen: boolean;
 }

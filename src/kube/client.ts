@@ -77,8 +77,8 @@ export interface KubeClientOptions {
   readonly load: LoadCredentials;
   readonly clock: Clock;
   readonly userAgent: string;
-  /** After each request: for metrics. */
-  readonly onRequest?: (method: string, status: number) => void;
+  /** After each request: for metrics. `host` is that of the API server, with its port. */
+  readonly onRequest?: (method: string, status: number, host: string) => void;
   /** Asked before each write, at the moment its first byte would leave; false refuses it (`isFenced`). Without it every write may go. */
   readonly mayWrite?: () => boolean;
 }
@@ -161,11 +161,11 @@ export function createKubeClient({ load, clock, userAgent, onRequest, mayWrite =
         signal: signal ?? null,
       });
       readServerTime(response.headers['date']);
-      onRequest?.(method, response.statusCode);
+      onRequest?.(method, response.statusCode, new URL(credentials.server).host);
       return { response, authentication };
     } catch (error) {
       const reason = transportCode(error) ?? 'RequestFailed';
-      if (reason !== notLeader) onRequest?.(method, 0);
+      if (reason !== notLeader) onRequest?.(method, 0, new URL(credentials.server).host);
       throw new KubeError(method, path, 0, reason);
     }
   }

@@ -1,4 +1,4 @@
-import { managedLabel } from '../api/names.ts';
+import { managedLabel, workloadKinds } from '../api/names.ts';
 import type { ObjectMeta } from '../domain/object.ts';
 import { backoffDelay } from '../runtime/backoff.ts';
 import { type Clock, pause } from '../runtime/clock.ts';
@@ -27,7 +27,7 @@ import {
   type WireObject,
 } from './resource.ts';
 import { createStore, type Store } from './store.ts';
-import { reduceWorkload, type Workload, workloadKey, workloadKinds, workloadType } from './workload.ts';
+import { reduceWorkload, type Workload, workloadKey, workloadType } from './workload.ts';
 
 /** Everything of the cluster that we keep in memory. */
 export interface ClusterCache {

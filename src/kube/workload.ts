@@ -1,4 +1,4 @@
-import { annotations } from '../api/names.ts';
+import { annotations, type WorkloadKind } from '../api/names.ts';
 import { type SecretRecord, secretRecordSchema } from '../api/onepassword-item.ts';
 import { type ConsumedKeys, consumedKeys, type PodSpec } from '../domain/consumed-keys.ts';
 import type { ObjectMeta } from '../domain/object.ts';
@@ -16,10 +16,6 @@ import {
   type WireMeta,
   type WireObject,
 } from './resource.ts';
-
-/** The kinds of workloads that are restarted. `Rollout` is that of Argo, where its CRD is installed. */
-export const workloadKinds = ['Deployment', 'StatefulSet', 'DaemonSet', 'Rollout'] as const;
-export type WorkloadKind = (typeof workloadKinds)[number];
 
 /** A workload: which Secrets its pods consume, and what they are known to have. */
 export interface Workload extends ObjectMeta {

@@ -1,14 +1,31 @@
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { Agent, buildConnector, Pool } from 'undici';
 
-type AgentOptions = Omit<Agent.Options, 'connect' | 'factory'> & { readonly connect: buildConnector.BuildOptions };
+export type AgentOptions = Omit<Agent.Options, 'connect' | 'factory'> & {
+  readonly connect: buildConnector.BuildOptions;
+  /** Told with every new connection when the certificate of the other side expires, in milliseconds since the epoch. */
+  readonly onCertificate?: ((expiry: number) => void) | undefined;
+};
 
 /**
  * An agent of undici that leaves no bytes of an answer behind. Its parser is WebAssembly: every piece of an answer is copied into the
  * parser's memory, which lives as long as the process and is overwritten only as far as later pieces reach. Here each is wiped once it is parsed.
  */
-export function createAgent({ connect, ...others }: AgentOptions): Agent {
-  return new Agent({ ...others, connect: buildConnector(connect), factory: createWipingPool });
+export function createAgent({ connect, onCertificate, ...others }: AgentOptions): Agent {
+  const connector = telling(buildConnector(connect), onCertificate);
+  return new Agent({ ...others, connect: connector, factory: createWipingPool });
+}
+
+/** A connector that tells when the certificates expire that it meets. */
+export function telling(connect: buildConnector.connector, onCertificate: AgentOptions['onCertificate']): buildConnector.connector {
+  if (onCertificate === undefined) return connect;
+  return (target, done) =>
+    connect(target, (...result) => {
+      const expiry = result[1] instanceof TLSSocket ? Date.parse(result[1].getPeerCertificate().valid_to) : Number.NaN;
+      if (!Number.isNaN(expiry)) onCertificate(expiry);
+      done(...result);
+    });
 }
 
 /** The connections to one origin, whose parsers are wiped. `connect` has to be a connector. */

@@ -12,6 +12,19 @@ export interface WorkQueueOptions {
    * Without it keys are always taken in.
    */
   readonly isWorkedOn?: () => boolean;
+  readonly observer?: WorkQueueObserver;
+}
+
+/** Told of what goes through a queue, as client-go counts it; times in milliseconds. */
+export interface WorkQueueObserver {
+  /** A key that was not due became due. */
+  added(): void;
+  /** A key was put off until a later time: a look after a while, or another attempt. */
+  putOff(): void;
+  /** A worker took a key that had been due for so long. */
+  taken(waited: number): void;
+  /** The work on a key took so long. */
+  done(took: number): void;
 }
 
 /**
@@ -33,15 +46,20 @@ export interface WorkQueue {
   done(key: string): void;
   /** How many keys wait for a worker. */
   readonly depth: number;
+  /** The same with those that come again when the work on them is done: what client-go calls the depth. */
+  readonly due: number;
+  /** What is worked on: how many keys, for how long the first of them, and all of them together, in milliseconds. */
+  readonly work: { readonly keys: number; readonly longest: number; readonly total: number };
   /** True when nothing is due or worked on; keys that wait for a later time do not count. */
   readonly idle: boolean;
   close(): void;
 }
 
-export function createWorkQueue({ clock, random, backoff, isWorkedOn = () => true }: WorkQueueOptions): WorkQueue {
-  const ready = new Set<string>();
-  const active = new Set<string>();
-  const again = new Set<string>();
+export function createWorkQueue({ clock, random, backoff, isWorkedOn = () => true, observer }: WorkQueueOptions): WorkQueue {
+  /** Since when each key is due, or worked on, by the monotonic clock. */
+  const ready = new Map<string, number>();
+  const active = new Map<string, number>();
+  const again = new Map<string, number>();
   const later = new Map<string, { due: number; cancel: () => void }>();
   const failures = new Map<string, number>();
   const waiting: Array<(key: string | undefined) => void> = [];
@@ -55,21 +73,30 @@ export function createWorkQueue({ clock, random, backoff, isWorkedOn = () => tru
   function add(key: string): void {
     if (closed || !isWorkedOn()) return;
     cancelLater(key);
-    if (active.has(key)) {
-      again.add(key);
-      return;
-    }
+    if (ready.has(key) || again.has(key)) return;
+    observer?.added();
+    const now = clock.monotonic();
+    if (active.has(key)) again.set(key, now);
+    else makeReady(key, now);
+  }
+
+  function makeReady(key: string, since: number): void {
     const taker = waiting.shift();
-    if (taker === undefined) {
-      ready.add(key);
-      return;
-    }
-    active.add(key);
-    taker(key);
+    if (taker === undefined) ready.set(key, since);
+    else taker(start(key, since));
+  }
+
+  function start(key: string, since: number): string {
+    const now = clock.monotonic();
+    active.set(key, now);
+    observer?.taken(now - since);
+    return key;
   }
 
   function addAfter(key: string, delay: number): void {
-    if (closed || !isWorkedOn() || ready.has(key)) return;
+    if (closed || !isWorkedOn()) return;
+    observer?.putOff();
+    if (ready.has(key)) return;
     const due = clock.monotonic() + delay;
     const planned = later.get(key);
     if (planned !== undefined && planned.due <= due) return;
@@ -90,19 +117,36 @@ export function createWorkQueue({ clock, random, backoff, isWorkedOn = () => tru
     },
     take() {
       if (closed) return Promise.resolve(undefined);
-      for (const key of ready) {
+      for (const [key, since] of ready) {
         ready.delete(key);
-        active.add(key);
-        return Promise.resolve(key);
+        return Promise.resolve(start(key, since));
       }
       return new Promise((resolve) => waiting.push(resolve));
     },
     done(key) {
-      active.delete(key);
-      if (again.delete(key)) add(key);
+      const started = active.get(key);
+      if (started !== undefined && active.delete(key)) observer?.done(clock.monotonic() - started);
+      const since = again.get(key);
+      if (since === undefined) return;
+      again.delete(key);
+      cancelLater(key);
+      if (!closed) makeReady(key, since);
     },
     get depth() {
       return ready.size;
+    },
+    get due() {
+      return ready.size + again.size;
+    },
+    get work() {
+      const now = clock.monotonic();
+      let longest = 0;
+      let total = 0;
+      for (const started of active.values()) {
+        longest = Math.max(longest, now - started);
+        total += now - started;
+      }
+      return { keys: active.size, longest, total };
     },
     get idle() {
       return ready.size === 0 && active.size === 0;

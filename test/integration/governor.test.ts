@@ -97,7 +97,7 @@ describe.concurrent('the budget', { timeout: 120_000 }, () => {
     const flags = ['--max-restarts=3', '--max-restarts-per-namespace=2', `--metrics-bind-address=127.0.0.1:${port}`];
     const waiting = async (): Promise<number> => {
       const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
-      return Number(/^keyturn_restarts_waiting (\d+)$/m.exec(text)?.[1]);
+      return Number(/^keyturn_restarts_waiting\{reason="budget"\} (\d+)$/m.exec(text)?.[1]);
     };
     const scenario = await start(test, ['db'], flags);
     const { namespace: here } = scenario;

@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { annotations } from '../../src/api/names.ts';
-import type { WorkloadKind } from '../../src/kube/workload.ts';
+import { annotations, type WorkloadKind } from '../../src/api/names.ts';
 import { type TestNamespace, untilReadiness } from '../support/cluster.ts';
 import { requireFeature } from '../support/control-plane.ts';
 import { eventually } from '../support/eventually.ts';

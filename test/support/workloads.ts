@@ -1,7 +1,7 @@
-import { annotations } from '../../src/api/names.ts';
+import { annotations, type WorkloadKind } from '../../src/api/names.ts';
 import { parseRevisions, type Revisions } from '../../src/domain/revisions.ts';
 import { collectionPath, events, objectPath, type WireMeta } from '../../src/kube/resource.ts';
-import { templateHistory, type WorkloadKind, workloadType } from '../../src/kube/workload.ts';
+import { templateHistory, workloadType } from '../../src/kube/workload.ts';
 import type { ReadEvent, TestNamespace } from './cluster.ts';
 import { eventually } from './eventually.ts';
 

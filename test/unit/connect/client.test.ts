@@ -65,7 +65,10 @@ describe('Connect is read', () => {
     const { client, clock, reported } = await connect(seed);
     const createdAt = clock.now();
     expect(await client.listVaults(signal)).toEqual([{ id: vaultId, name: canary, contentVersion: 2, createdAt }]);
-    expect(await client.listItems(vaultId, signal)).toEqual([{ id: itemId, title: canary, version: 1, createdAt, frozen: false }]);
+    const updatedAt = createdAt;
+    expect(await client.listItems(vaultId, signal)).toEqual([
+      { id: itemId, title: canary, version: 1, createdAt, updatedAt, frozen: false },
+    ]);
     const read = await client.getItem(vaultId, itemId, signal);
     expect(read).toMatchObject({ id: itemId, vaultId, version: 1, files: [file] });
     expect(read.urls.map(({ label, primary }) => [label, primary])).toEqual([
@@ -94,7 +97,9 @@ describe('Connect is read', () => {
     expect(await client.getItem(vaultId, itemId, signal)).toMatchObject({ urls: [], fields: [{ label: '', type: 'STRING' }], files: [] });
     server.faults.clear();
     server.faults.order({ kind: 'status', status: 200, body: [bare, { ...bare, state: 'ARCHIVED' }] });
-    expect(await client.listItems(vaultId, signal)).toEqual([{ id: itemId, title: 't', version: 3, createdAt: 0, frozen: false }]);
+    expect(await client.listItems(vaultId, signal)).toEqual([
+      { id: itemId, title: 't', version: 3, createdAt: 0, updatedAt: 0, frozen: false },
+    ]);
   });
 
   it('with fields and files of every section alike, those of one label in two sections too', async () => {

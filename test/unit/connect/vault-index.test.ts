@@ -49,17 +49,31 @@ async function setUp(
 
 describe('finding an item', () => {
   it('asks for the vaults and for one listing, the first time', async () => {
-    const { resolve, store, requests } = await setUp();
+    const { resolve, store, requests, clock } = await setUp();
     const { id } = store.item('Prod', 'db');
     expect(await resolve('Prod', 'db')).toEqual({
       vaultId: store.vault('Prod').id,
       itemId: id,
       absences: 0,
-      listed: { version: 1, frozen: false, unchangedFor: 0 },
+      listed: { version: 1, updatedAt: clock.now(), frozen: false, unchangedFor: 0 },
     });
     expect(requests()).toEqual([1, 1, 2]);
     await resolve('Prod', 'db');
     expect(requests()).toEqual([0, 0, 0]);
+  });
+
+  it('makes its vault one of those whose items are counted', async () => {
+    const { resolve, index, store } = await setUp();
+    const before = index.size;
+    await resolve('Prod', 'db');
+    store.createItem('Other', { title: 'y' });
+    const one = index.size;
+    await resolve('Other', 'x');
+    expect([before, one, index.size]).toEqual([
+      { vaults: 0, items: 0 },
+      { vaults: 2, items: 1 },
+      { vaults: 2, items: 3 },
+    ]);
   });
 
   it('costs one listing for thousands of titles', async () => {

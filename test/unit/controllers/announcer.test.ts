@@ -21,6 +21,7 @@ const unremarkable: Synced = {
   frozenAt: undefined,
   write: 'updated',
   repaired: [],
+  rotatedAt: undefined,
   undone: false,
   lowered: undefined,
 };

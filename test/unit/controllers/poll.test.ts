@@ -1,4 +1,5 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import type { Failure } from '../../../src/api/reasons.ts';
 import { createVaultIndex } from '../../../src/connect/vault-index.ts';
 import { isMoved, runPoll } from '../../../src/controllers/poll.ts';
 import { DeadlineExceeded } from '../../../src/runtime/deadline.ts';
@@ -14,7 +15,10 @@ async function poll(interval = 10_000) {
   const index = createVaultIndex({ client, clock, onChange: () => {} });
   const stop = new AbortController();
   const told: string[] = [];
-  const ended = runPoll({ index, connect: client, clock, interval, onFailure: ({ reason }) => told.push(reason) }, stop.signal);
+  let successes = 0;
+  const onSuccess = (): void => void (successes += 1);
+  const onFailure = ({ reason }: Failure): void => void told.push(reason);
+  const ended = runPoll({ index, connect: client, clock, interval, onSuccess, onFailure }, stop.signal);
   onTestFinished(async () => {
     stop.abort();
     await ended;
@@ -27,6 +31,7 @@ async function poll(interval = 10_000) {
     client,
     clock,
     told,
+    successes: () => successes,
     stop,
     ended,
     changeToken,
@@ -48,6 +53,15 @@ describe('the poll', () => {
     expect(server.requests.total).toBe(1);
     await pass(11);
     expect(server.requests.total).toBe(3);
+  });
+
+  it('tells of each good look, and of no other', async () => {
+    const { server, told, successes, pass } = await poll();
+    server.faults.order({ kind: 'status', status: 401, times: 1 });
+    await pass(10);
+    const after = [successes(), told.length];
+    await pass(10);
+    expect([after, successes() > 1]).toEqual([[1, 1], true]);
   });
 
   it('looks every five seconds while Connect cannot be asked, however long the interval is', async () => {

@@ -47,7 +47,9 @@ async function setUp() {
     [];
   const log = pino({ level: 'debug' }, { write: (line: string) => void lines.push(JSON.parse(line) as (typeof lines)[number]) });
   const events = createEventRecorder({ kube, clock, signal: new AbortController().signal });
-  const news = createRestartNews({ log, events, owners });
+  const results: string[] = [];
+  const onResult = ({ kind, name }: Workload, result: string): void => void results.push(`${kind} ${name} ${result}`);
+  const news = createRestartNews({ log, events, owners, onResult });
   const last = { ...meta('last'), apiVersion: 'v1', kind: 'Last' };
   let marks = 0;
 
@@ -67,6 +69,8 @@ async function setUp() {
 
   return {
     clock,
+    news,
+    results,
     /** Tells; gives the events that come of it, those on the workload first, and the lines of the log. */
     told: async (tell: (to: RestartNews) => void) => {
       tell(news);
@@ -87,6 +91,25 @@ const ten = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j'];
 
 /** The objects that events are about. */
 const subjectsOf = (events: readonly (readonly string[])[]): readonly string[] => events.map(([subject = '']) => subject).toSorted();
+
+it('what becomes of restarts is counted, each time, whoever has heard of it already', async () => {
+  const { news, results } = await setUp();
+  news.restarted(deployment, password);
+  news.wouldRestart(deployment, password);
+  news.skipped(deployment, password);
+  news.restarted(onDelete, password);
+  news.refused(deployment, password, '403 Forbidden');
+  news.refused(deployment, password, '403 Forbidden');
+  news.queued(deployment, password, 'until it is resumed');
+  expect(results).toEqual([
+    'Deployment web restarted',
+    'Deployment web would_restart',
+    'Deployment web skipped',
+    'StatefulSet queue on_delete',
+    'Deployment web refused',
+    'Deployment web refused',
+  ]);
+});
 
 describe('a restart', () => {
   it('is told of on the workload, on who asks for the Secret, and in the log, with the keys that changed', async () => {

@@ -29,12 +29,16 @@ function setUp(budget: Partial<RolloutBudget> = {}) {
   const turns: string[] = [];
   const held: string[] = [];
   const ends: string[] = [];
+  const brought: Cause[] = [];
   const rollouts = createRollouts({
     clock,
     budget: { inAll: 0, perNamespace: 0, ...budget },
     onTurn: (key) => turns.push(key),
     onHeld: (of) => held.push(of),
-    onEnd: ({ name }, result) => ends.push(`${name} ${result}`),
+    onEnd: ({ name }, result, causes) => {
+      ends.push(`${name} ${result}`);
+      brought.push(...causes);
+    },
   });
   const observe = (seen: Workload): void => rollouts.observe(workloadKey(seen), seen);
   /** Rolls a workload that is asked for, as far as the budget lets it. */
@@ -64,6 +68,7 @@ function setUp(budget: Partial<RolloutBudget> = {}) {
     turns,
     held,
     ends,
+    brought,
     observe,
     roll,
     fail,
@@ -86,6 +91,20 @@ describe('the budget', () => {
   it('lets so many roll in each namespace', () => {
     const { roll } = setUp({ perNamespace: 1 });
     expect([roll(inNamespace('a', 'x')), roll(inNamespace('a', 'y')), roll(inNamespace('b', 'x'))]).toEqual([true, false, true]);
+  });
+
+  it('is told by namespace', () => {
+    const { rollouts, roll } = setUp();
+    for (const [namespace, name] of [
+      ['a', 'x'],
+      ['a', 'y'],
+      ['b', 'x'],
+    ] as const)
+      roll(inNamespace(namespace, name));
+    expect([...rollouts.places]).toEqual([
+      ['a', 2],
+      ['b', 1],
+    ]);
   });
 
   it('is none when it is 0', () => {

@@ -35,6 +35,7 @@ async function startCluster() {
   let version = 1;
   let refusal: number | undefined;
   const asked: string[] = [];
+  const refusals: (number | undefined)[] = [];
 
   function put({ metadata, ...rest }: WireSecret): void {
     version += 1;
@@ -45,6 +46,8 @@ async function startCluster() {
     asked.push(headers.accept?.includes('PartialObjectMetadata') ? `${method} metadata` : method);
     const timeless = { date: '' };
     if (method !== 'GET' && refusal !== undefined) return answer(refusal, {}, timeless);
+    const status = refusals.shift();
+    if (method !== 'GET' && status !== undefined) return answer(status, { reason: 'No' }, timeless);
     if (method === 'POST' && secret !== undefined) return answer(409, { reason: 'AlreadyExists' }, timeless);
     if (method !== 'GET') put(JSON.parse(body) as WireSecret);
     if (secret === undefined) return answer(404, { reason: 'NotFound' }, timeless);
@@ -57,11 +60,13 @@ async function startCluster() {
   return {
     api,
     put,
+    /** What the next requests are answered, in order, those that read as if nothing were. */
+    refuse: (...statuses: readonly (number | undefined)[]) => void refusals.push(...statuses),
     /** What was asked since it was asked last. */
     asked: () => asked.splice(0),
     remove: () => void (secret = undefined),
     /** Writes are answered with a status from now on. */
-    refuse: (status: number) => void (refusal = status),
+    refuseWrites: (status: number) => void (refusal = status),
     password: () => Buffer.from(secret?.data?.['password'] ?? '', 'base64').toString(),
     get secret() {
       return secret;
@@ -91,6 +96,7 @@ async function setUp(password = 'five') {
   const source = createItemSource({ connect: client, index, access, settings: { allowEmptyValues: false }, audit });
   /** What consumers are known to have, by the key of the Secret. */
   const known = new Map<string, number>();
+  const writes: string[] = [];
   const sync = createSecretSync({
     secrets,
     kube,
@@ -100,6 +106,7 @@ async function setUp(password = 'five') {
     holderOf: () => holder.name,
     patience,
     audit,
+    onWrite: (namespace, result) => writes.push(`${namespace} ${result}`),
   });
   let record: Partial<SecretRecord> = {};
 
@@ -115,6 +122,7 @@ async function setUp(password = 'five') {
 
   return {
     run,
+    writes,
     cluster,
     memory,
     holder,
@@ -162,6 +170,48 @@ async function fallen() {
   await setting.refresh(second);
   return setting;
 }
+
+describe('a write of a Secret', () => {
+  it('is counted by what became of it', async () => {
+    const { run, failure, refresh, setItem, cluster, writes } = await setUp();
+    await run();
+    setItem(6, 'six');
+    await refresh(second);
+    cluster.refuse(undefined, 409, undefined, 500);
+    await expect(run()).rejects.toMatchObject({ status: 409 });
+    await expect(run()).rejects.toMatchObject({ status: 500 });
+    await run();
+    setItem(7, 'seven');
+    await refresh(second);
+    cluster.refuse(undefined, 422);
+    await failure();
+    expect(writes).toEqual(['ns created', 'ns conflict', 'ns failed', 'ns updated', 'ns refused']);
+  });
+
+  it('that meets a Secret nobody knew of is a conflict', async () => {
+    const { run, cluster, writes } = await setUp();
+    cluster.put({ metadata: {} as WireMeta });
+    await run().catch(() => {});
+    expect(writes).toEqual(['ns conflict']);
+  });
+});
+
+describe('when an item changed', () => {
+  it('is said of the write that brings its new values, and of no other', async () => {
+    const { run, refresh, setItem, now } = await setUp();
+    const first = await run();
+    await refresh(minute);
+    setItem(6, 'six');
+    const changedAt = now();
+    await refresh(second);
+    const rotation = await run();
+    await refresh(minute);
+    setItem(7, 'six');
+    await refresh(second);
+    const sameValues = await run();
+    expect([first, rotation, sameValues]).toMatchObject([{ rotatedAt: undefined }, { rotatedAt: changedAt }, { rotatedAt: undefined }]);
+  });
+});
 
 describe('an item whose version falls', () => {
   it('is ignored, without being fetched, until all listings have given that version for long enough', async () => {
@@ -433,7 +483,7 @@ describe('the audit of writes', () => {
     [503, 'failed', 'WriteUncertain'],
   ])('says what the API server answered: %i', async (status, result, reason) => {
     const { run, cluster, memory } = await setUp();
-    cluster.refuse(status);
+    cluster.refuseWrites(status);
     await run().catch(() => {});
     expect(writesIn(memory)).toMatchObject([{ action: 'secret.create', result, reason, itemVersion: 5 }]);
   });

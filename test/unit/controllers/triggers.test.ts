@@ -37,7 +37,7 @@ async function setUp() {
     items: { queue: items, contention: createContention(clock) },
     deployments: {
       queue: deployments,
-      reconciler: { reconcile: () => Promise.resolve(done), isFailing: () => false, forget: () => {} },
+      reconciler: { reconcile: () => Promise.resolve(done), isFailing: () => false, failureOf: () => undefined, forget: () => {} },
       contention: createContention(clock),
     },
     workloads: { queue: workloads },

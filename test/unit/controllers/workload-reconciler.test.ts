@@ -1,4 +1,5 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
+import type { WorkloadKind } from '../../../src/api/names.ts';
 import { createConsumers } from '../../../src/controllers/consumers.ts';
 import { createWorkloadReconciler } from '../../../src/controllers/workload-reconciler.ts';
 import { createOwners } from '../../../src/controllers/owners.ts';
@@ -8,7 +9,7 @@ import { createKubeClient, isConflict, type KubeError } from '../../../src/kube/
 import { type ManagedSecret, type Namespace, type OnePasswordItem, reduceOnePasswordItem } from '../../../src/kube/objects.ts';
 import type { WireObject } from '../../../src/kube/resource.ts';
 import { createStore } from '../../../src/kube/store.ts';
-import { reduceWorkload, type Workload, type WorkloadKind, workloadKey } from '../../../src/kube/workload.ts';
+import { reduceWorkload, type Workload, workloadKey } from '../../../src/kube/workload.ts';
 import { done, type Outcome, requeue, retry } from '../../../src/runtime/controller.ts';
 import { createFakeClock } from '../../support/fake-clock.ts';
 import { clientOptions, type Exchange, startApiServer } from '../kube/api-server.ts';
@@ -201,6 +202,10 @@ async function setUp(given: Given) {
       stores.secrets.put({ ...secret, resourceVersion: String(secretVersion), annotations: notes });
     },
     waitingChanges: () => waitingChanges,
+    waiting: () => {
+      const all = [...reconciler.waiting()];
+      return { count: all.length, since: all[0]?.since, reason: all[0]?.reason };
+    },
     /** The outcome of a reconcile whose one request is refused, or the error. */
     refused: async (status: number): Promise<unknown> => {
       const outcome = reconciler.reconcile(key, signal).catch((error: unknown) => error);
@@ -467,10 +472,10 @@ describe('a workload that has to be rolled', () => {
   it('ceases to wait while it is being deleted', async () => {
     const { run, put, waiting } = await dueRoll({ paused: true });
     await run();
-    const before = waiting().count;
+    const before = waiting().reason;
     put({ adopted: 1, paused: true, deleting: true, resourceVersion: '8' });
     await run();
-    expect([before, waiting().count]).toEqual([1, 0]);
+    expect([before, waiting().count]).toEqual(['paused', 0]);
   });
 
   it('ceases to wait when it went while its history was read', async () => {
@@ -557,7 +562,7 @@ describe('several changes', () => {
     const { run, rotate, waiting, isWaiting, key } = await setUp({ adopted: 1, revision: 0 });
     rotate();
     await run();
-    expect([waiting().count, isWaiting(key, 'db'), isWaiting(key, 'tls')]).toEqual([1, true, false]);
+    expect([waiting().reason, isWaiting(key, 'db'), isWaiting(key, 'tls')]).toEqual(['debounce', true, false]);
   });
 });
 
@@ -656,7 +661,7 @@ describe('a workload with an interval between restarts', () => {
   it.each<WorkloadKind>(['Deployment', 'StatefulSet', 'DaemonSet', 'Rollout'])('waits until it has passed: %s', async (kind) => {
     const { run, told, api, rollouts, waiting } = await dueRoll({ kind, restartedBefore: 10 * minute, ...interval('1h') });
     expect((await run()).outcome).toEqual(requeue(50 * minute - 2 * second));
-    expect([told, api.count, rollouts.size, waiting().count]).toEqual([[waits('2026-01-01T00:50:00Z')], 0, 0, 1]);
+    expect([told, api.count, rollouts.size, waiting().reason]).toEqual([[waits('2026-01-01T00:50:00Z')], 0, 0, 'interval']);
   });
 
   it('is rolled when it has passed', async () => {
@@ -751,7 +756,7 @@ describe('a roll that the API server refuses', () => {
   it.each([400, 403, 422, 500])('for good (%i) is told of, tried again after half a minute, and gives its place away', async (status) => {
     const { refused, told, rollouts, waiting, restarted } = await dueRoll({ budget: { inAll: 1, perNamespace: 1 } });
     expect(await refused(status)).toEqual(requeue(30 * second));
-    expect([told, rollouts.size, waiting().count, restarted]).toEqual([['refused'], 0, 1, []]);
+    expect([told, rollouts.size, waiting().reason, restarted]).toEqual([['refused'], 0, 'refused', []]);
   });
 
   it('because the workload is gone is nothing to talk about', async () => {
@@ -831,8 +836,9 @@ async function putBack(times: number) {
 
 describe('a workload whose template somebody puts back', () => {
   it('is rolled once more at once, then after a minute, then after two', async () => {
-    const { run, rollAndPutBack, clock, restarted, told } = await putBack(2);
+    const { run, rollAndPutBack, clock, restarted, told, waiting } = await putBack(2);
     const first = (await run()).outcome;
+    expect(waiting().reason).toBe('reverted');
     clock.advance(minute);
     await rollAndPutBack();
     const third = (await run()).outcome;
@@ -885,7 +891,7 @@ const resource = (resume: string, name = 'db'): OnePasswordItem =>
 describe('a workload whose version of the item failed elsewhere', () => {
   it('is held, and told of', async () => {
     const { run, told, api, waiting, rollouts } = await heldRoll();
-    expect([(await run()).outcome, told, api.count, waiting().count, rollouts.size]).toEqual([done, ['held'], 0, 1, 0]);
+    expect([(await run()).outcome, told, api.count, waiting().reason, rollouts.size]).toEqual([done, ['held'], 0, 'held', 0]);
   });
 
   it.each(['7', 'true'])('is rolled when the resource says to go on: %s', async (resume) => {
@@ -965,7 +971,12 @@ describe('a workload that finds no place in the budget', () => {
 
   it('waits, and is told of', async () => {
     const { run, told, api, waiting } = await crowded();
-    expect([(await run()).outcome, told, api.count, waiting().count]).toEqual([done, ['queued until other rollouts have ended'], 0, 1]);
+    expect([(await run()).outcome, told, api.count, waiting().reason]).toEqual([
+      done,
+      ['queued until other rollouts have ended'],
+      0,
+      'budget',
+    ]);
   });
 
   it('is rolled on its turn', async () => {
@@ -993,14 +1004,14 @@ describe('a workload that finds no place in the budget', () => {
     rotate();
     clock.advance(2 * second);
     await run();
-    expect(waiting()).toEqual({ count: 1, since: 2 * second });
+    expect(waiting()).toEqual({ count: 1, since: 2 * second, reason: 'budget' });
   });
 });
 
 describe('a workload that names a key that is gone', () => {
   it('is not rolled, waits, and is told of', async () => {
     const { run, told, api, waiting, rollouts } = await dueRoll({ byKey: true, revision: -now });
-    expect([(await run()).outcome, told, api.count, waiting().count, rollouts.size]).toEqual([done, ['blocked'], 0, 1, 0]);
+    expect([(await run()).outcome, told, api.count, waiting().reason, rollouts.size]).toEqual([done, ['blocked'], 0, 'key_missing', 0]);
   });
 
   it('waits for the Secret that changed, and not for the one that lost the key', async () => {

@@ -41,7 +41,7 @@ describe('runSteps', () => {
 
 describe('stepsFor', () => {
   test('repeats the integration tests alone', () => {
-    expect(stepsFor('3').map(({ kind }) => kind)).toEqual(['preparation', 'tests', 'tests', 'tests']);
+    expect(stepsFor('3').map(({ kind }) => kind)).toEqual(['preparation', 'preparation', 'tests', 'tests', 'tests']);
   });
 
   test.each(['0', 'x', '1.5'])('refuses to repeat %s times', (repeat) => {

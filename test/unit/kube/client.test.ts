@@ -14,18 +14,24 @@ interface Setup {
   readonly clock: FakeClock;
   /** `METHOD status` of each request. */
   readonly seen: readonly string[];
+  /** The hosts that were asked. */
+  readonly hosts: ReadonlySet<string>;
 }
 
 async function setUp(tokens?: readonly string[]): Promise<Setup> {
   const api = await startApiServer();
   const clock = createFakeClock();
   const seen: string[] = [];
+  const hosts = new Set<string>();
   const client = createKubeClient({
     ...clientOptions(api, clock, tokens),
-    onRequest: (method, status) => seen.push(`${method} ${status}`),
+    onRequest: (method, status, host) => {
+      seen.push(`${method} ${status}`);
+      hosts.add(host);
+    },
   });
   onTestFinished(() => client.close());
-  return { api, client, clock, seen };
+  return { api, client, clock, seen, hosts };
 }
 
 /** What `promise` fails with. */
@@ -54,6 +60,14 @@ describe('a request', () => {
     expect(query.toString()).toBe('limit=5');
     expect(headers).toMatchObject({ authorization: 'Bearer token', 'user-agent': 'test', accept: 'application/json' });
     expect(seen).toEqual(['GET 200']);
+  });
+
+  it('is told of with the host that was asked, and its port', async () => {
+    const { api, client, hosts } = await setUp();
+    const answer = client.request(get);
+    (await api.next()).answer(200, {});
+    await answer;
+    expect([...hosts]).toEqual([expect.stringMatching(/^127\.0\.0\.1:\d+$/)]);
   });
 
   it.each([

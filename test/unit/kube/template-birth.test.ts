@@ -1,7 +1,8 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
+import type { WorkloadKind } from '../../../src/api/names.ts';
 import { createKubeClient } from '../../../src/kube/client.ts';
 import { readTemplateBirth } from '../../../src/kube/template-birth.ts';
-import { reduceWorkload, type WorkloadKind } from '../../../src/kube/workload.ts';
+import { reduceWorkload } from '../../../src/kube/workload.ts';
 import { createFakeClock } from '../../support/fake-clock.ts';
 import { clientOptions, type Exchange, startApiServer } from './api-server.ts';
 

@@ -1,12 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import {
-  formatSelector,
-  reduceWorkload,
-  type RolloutState,
-  type Workload,
-  type WorkloadKind,
-  workloadKey,
-} from '../../../src/kube/workload.ts';
+import type { WorkloadKind } from '../../../src/api/names.ts';
+import { formatSelector, reduceWorkload, type RolloutState, type Workload, workloadKey } from '../../../src/kube/workload.ts';
 
 const metadata = { namespace: 'ns', name: 'x', uid: 'u', resourceVersion: '1', generation: 4, creationTimestamp: '2026-01-01T00:00:00Z' };
 const rollingUpdate = (partition: number) => ({ updateStrategy: { type: 'RollingUpdate', rollingUpdate: { partition } } });

@@ -3,7 +3,6 @@ import { Failure } from '../../../src/api/reasons.ts';
 import { KubeError } from '../../../src/kube/client.ts';
 import { type Endpoint, healthEndpoints, listen } from '../../../src/observability/http.ts';
 import { describeError } from '../../../src/observability/log.ts';
-import { createMetrics } from '../../../src/observability/metrics.ts';
 
 const canary = 'canary-08aa';
 
@@ -38,29 +37,6 @@ describe('an error in the log', () => {
       at: expect.stringMatching(/^at .*observability\.test\.ts:\d+/) as string,
     });
   });
-});
-
-it('the metrics have the names that dashboards know, with what was counted', async () => {
-  const metrics = createMetrics('1.2.3');
-  metrics.reconciled('onepassworditem', 'success');
-  metrics.kubeRequest('GET', 200);
-  metrics.kubeRequest('GET', 0);
-  metrics.connectRequest('/v1/vaults', 200);
-  metrics.restarted();
-  const { contentType, body } = await metrics.render();
-  expect(contentType).toContain('text/plain');
-  const lines = body.split('\n');
-  for (const line of [
-    'controller_runtime_reconcile_total{controller="onepassworditem",result="success"} 1',
-    'rest_client_requests_total{method="GET",code="200"} 1',
-    'rest_client_requests_total{method="GET",code="<error>"} 1',
-    'keyturn_connect_requests_total{route="/v1/vaults",code="200"} 1',
-    'keyturn_restarts_total 1',
-    'keyturn_build_info{version="1.2.3"} 1',
-  ]) {
-    expect(lines).toContain(line);
-  }
-  expect(body).toContain('process_resident_memory_bytes');
 });
 
 async function serve(endpoints: Readonly<Record<string, Endpoint>>): Promise<(path: string, method?: string) => Promise<string>> {

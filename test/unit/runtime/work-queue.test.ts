@@ -20,6 +20,81 @@ async function drain(queue: WorkQueue): Promise<string[]> {
   return keys;
 }
 
+/** A queue, and what it tells its observer. */
+function createObserved() {
+  const clock = createFakeClock();
+  const told: string[] = [];
+  const queue = createWorkQueue({
+    clock,
+    random: () => 1,
+    backoff: { base: 1_000, max: 8_000 },
+    observer: {
+      added: () => told.push('added'),
+      putOff: () => told.push('put off'),
+      taken: (waited) => told.push(`taken after ${waited}`),
+      done: (took) => told.push(`done in ${took}`),
+    },
+  });
+  return { clock, queue, told };
+}
+
+describe('an observer', () => {
+  it('is told of keys that become due, each once until it is taken', async () => {
+    const { queue, told } = createObserved();
+    for (const key of ['a', 'b', 'a']) queue.add(key);
+    await queue.take();
+    queue.add('a');
+    queue.add('a');
+    expect(told).toEqual(['added', 'added', 'taken after 0', 'added']);
+  });
+
+  it('is told how long keys waited, and how long the work took', async () => {
+    const { queue, clock, told } = createObserved();
+    queue.add('a');
+    clock.advance(300);
+    await queue.take();
+    clock.advance(50);
+    queue.done('a');
+    expect(told).toEqual(['added', 'taken after 300', 'done in 50']);
+  });
+
+  it('counts the wait of a key that came while it was worked on from then', async () => {
+    const { queue, clock, told } = createObserved();
+    queue.add('a');
+    await queue.take();
+    clock.advance(20);
+    queue.add('a');
+    clock.advance(30);
+    const next = queue.take();
+    queue.done('a');
+    expect([await next, told]).toEqual(['a', ['added', 'taken after 0', 'added', 'done in 50', 'taken after 30']]);
+  });
+
+  it('is told of every time that a key is put off, and when it is due', () => {
+    const { queue, clock, told } = createObserved();
+    queue.addFailed('a');
+    queue.addAfter('a', 5_000);
+    clock.advance(1_000);
+    expect(told).toEqual(['put off', 'put off', 'added']);
+  });
+});
+
+describe('the work under way', () => {
+  it('is how many keys, how long the first of them has been, and all together', async () => {
+    const { queue, clock } = createObserved();
+    for (const key of ['a', 'b', 'c']) queue.add(key);
+    await queue.take();
+    clock.advance(100);
+    await queue.take();
+    clock.advance(10);
+    queue.add('a');
+    expect([queue.work, queue.depth, queue.due]).toEqual([{ keys: 2, longest: 110, total: 120 }, 1, 2]);
+    queue.done('a');
+    queue.done('b');
+    expect([queue.work, queue.due]).toEqual([{ keys: 0, longest: 0, total: 0 }, 2]);
+  });
+});
+
 describe('a key', () => {
   it('added several times is given once, in the order of coming', async () => {
     const { queue } = createQueue();
