@@ -21,8 +21,7 @@ export function createAgent({ connect: options, onCertificate, ...others }: Agen
       connect(target, (...result) => {
         // A failure comes without a socket: null by its type, and undefined in fact.
         if (result[1]) fresh.add(result[1]);
-        const expiry = result[1] instanceof TLSSocket ? Date.parse(result[1].getPeerCertificate().valid_to) : Number.NaN;
-        if (!Number.isNaN(expiry)) onCertificate?.(expiry);
+        if (onCertificate !== undefined && result[1] instanceof TLSSocket) tellExpiry(result[1], onCertificate);
         done(...result);
       });
     },
@@ -31,6 +30,12 @@ export function createAgent({ connect: options, onCertificate, ...others }: Agen
   return agent.on('connect', () => {
     for (const socket of fresh) if (wipeAfterParsing(socket) || socket.destroyed) fresh.delete(socket);
   });
+}
+
+/** An answer to a resumed session may come without a certificate. */
+function tellExpiry(socket: TLSSocket, onCertificate: (expiry: number) => void): void {
+  const expiry = Date.parse(socket.getPeerCertificate().valid_to);
+  if (!Number.isNaN(expiry)) onCertificate(expiry);
 }
 
 interface Llhttp {
