@@ -277,7 +277,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   if (vaultPolicy === undefined) log.warn(openPolicy);
 
   const progress = createWorkerProgress({ clock });
-  recordDeletions({ secrets: cache.secrets, kube, audit }, signal);
+  recordDeletions({ secrets: cache.secrets, kube, audit, isLeading: () => leads }, signal);
 
   metrics.watch({
     controllers: {

@@ -10,6 +10,8 @@ export interface SecretDeletionsOptions {
   readonly secrets: Store<ManagedSecret>;
   readonly kube: KubeClient;
   readonly audit: Pick<Audit, 'record'>;
+  /** Of several replicas one records. */
+  readonly isLeading: () => boolean;
 }
 
 /** Looks under way at a time, and those that wait for their turn. */
@@ -20,12 +22,12 @@ const mostWaiting = 1_000;
  * Records each deletion of a Secret of ours that is seen. A Secret goes out of sight too when somebody takes its label away: so it is looked for first,
  * and what cannot be looked for has the result `unknown`.
  */
-export function recordDeletions({ secrets, kube, audit }: SecretDeletionsOptions, signal: AbortSignal): void {
+export function recordDeletions({ secrets, kube, audit, isLeading }: SecretDeletionsOptions, signal: AbortSignal): void {
   const bounded = createSemaphore(parallel);
   let waiting = 0;
 
   secrets.onChange((_, before, after) => {
-    if (before === undefined || before.uid === after?.uid) return;
+    if (!isLeading() || before === undefined || before.uid === after?.uid) return;
     if (after !== undefined) record(before, 'success');
     else if (waiting >= mostWaiting) record(before, 'unknown');
     else void lookFor(before);
