@@ -315,7 +315,8 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
       { client: kube, clock, random, watchNamespaces, onSynced: namespaceRead, onFailure: watchFailed },
       signal,
     );
-    running.push(reflection.ended);
+    // Followed by replicas that wait, too: whoever begins to lead heeds the latest.
+    running.push(reflection.ended, followPolicy());
     await Promise.race([reflection.started, reflection.ended]);
     if (election !== undefined && !signal.aborted) {
       log.info('the cluster has been read; waiting to lead');
@@ -338,7 +339,6 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
       run('deployment-annotation', deploymentQueue, inSyncedNamespace(deploymentReconciler.reconcile)),
       run('workload', workloadQueue, inSyncedNamespace(workloadReconciler.reconcile)),
       run('consumer-status', consumerStatusQueue, inSyncedNamespace(consumerStatus.reconcile)),
-      followPolicy(),
       runPoll(
         { index, connect, clock, interval: config.pollingInterval, onSuccess: () => metrics.polled(clock.now()), onFailure: pollFailed },
         signal,

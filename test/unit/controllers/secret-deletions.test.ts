@@ -21,14 +21,14 @@ const metadata = {
 const secret = reduceSecret({ metadata });
 
 /** A store with a Secret, whose deletion is looked into; the API server answers as told. */
-async function setUp(status: number, body: object = {}) {
+async function setUp(status: number, body: object = {}, leads = true) {
   const api = await startApiServer();
   const kube = createKubeClient(clientOptions(api, createFakeClock()));
   onTestFinished(() => kube.close());
   const secrets = createStore<ManagedSecret>();
   secrets.put(secret);
   const memory = createAuditMemory();
-  recordDeletions({ secrets, kube, audit: auditInto(memory) }, new AbortController().signal);
+  recordDeletions({ secrets, kube, audit: auditInto(memory), isLeading: () => leads }, new AbortController().signal);
   let asked = 0;
   void (async () => {
     for (;;) {
@@ -69,6 +69,13 @@ describe('a Secret that goes out of sight', () => {
     secrets.put({ ...secret, resourceVersion: '2' });
     secrets.put({ ...secret, uid: 'next', resourceVersion: '3' });
     expect(memory.records).toMatchObject([{ action: 'secret.delete', secret: { uid: 's' } }]);
+  });
+
+  it('is recorded by one replica alone, the leader', async () => {
+    const { secrets, memory, asked } = await setUp(404, { reason: 'NotFound' }, false);
+    secrets.remove(secret);
+    secrets.put({ ...secret, uid: 'next', resourceVersion: '3' });
+    expect([memory.records, asked()]).toEqual([[], 0]);
   });
 
   it('may have been deleted when it cannot be looked for', async () => {
