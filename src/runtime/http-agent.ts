@@ -54,12 +54,19 @@ interface Llhttp {
   readonly llhttp_execute: (parser: number, address: number, length: number) => number;
 }
 
+interface Parser {
+  llhttp?: Llhttp;
+  execute: (chunk: Buffer) => void;
+}
+
 /** False when the connection has no parser that we know: nothing of this is undici's public interface. */
-function wipeAfterParsing(socket: object): boolean {
+function wipeAfterParsing(socket: Socket): boolean {
   const symbol = Object.getOwnPropertySymbols(socket).find(({ description }) => description === 'parser');
-  const parser = symbol && (socket as Readonly<Record<symbol, { llhttp?: Llhttp } | null>>)[symbol];
+  const parser = symbol && (socket as unknown as Readonly<Record<symbol, Parser | null>>)[symbol];
   const llhttp = parser?.llhttp;
   if (parser == null || llhttp === undefined) return false;
+  const execute = parser.execute.bind(parser);
+  parser.execute = (chunk) => execute(takeOut(chunk, socket));
   parser.llhttp = {
     ...llhttp,
     llhttp_execute(pointer, address, length) {
@@ -71,4 +78,15 @@ function wipeAfterParsing(socket: object): boolean {
     },
   };
   return true;
+}
+
+/**
+ * What was read, in memory of its own. Node reads into a slab that a TLS connection keeps for many reads, and that is memory as somebody freed it:
+ * what was read is wiped there, with all that follows, unless more was read that still waits.
+ */
+function takeOut(chunk: Buffer, { readableLength }: Socket): Buffer {
+  const own = Buffer.alloc(chunk.length);
+  own.set(chunk);
+  new Uint8Array(chunk.buffer, chunk.byteOffset, readableLength === 0 ? undefined : chunk.length).fill(0);
+  return own;
 }
