@@ -1,9 +1,9 @@
 import { isIP } from 'node:net';
 import { getCACertificates } from 'node:tls';
 import { type Agent, type buildConnector, Pool, ProxyAgent } from 'undici';
-import { createWipingPool } from './http-agent.ts';
+import { type AgentOptions, createWipingPool, telling } from './http-agent.ts';
 
-export interface ProxyAgentOptions extends Omit<Agent.Options, 'connect' | 'factory'> {
+export interface ProxyAgentOptions extends Omit<Agent.Options, 'connect' | 'factory'>, Pick<AgentOptions, 'onCertificate'> {
   /** URL of the proxy, `http:` or `https:`, with user and password when it asks for them. */
   readonly proxy: string;
   readonly connect: buildConnector.BuildOptions & { readonly ca?: string };
@@ -13,7 +13,7 @@ export interface ProxyAgentOptions extends Omit<Agent.Options, 'connect' | 'fact
  * The agent of `createAgent`, behind a proxy: an https origin is reached through a tunnel, which shows the proxy nothing but the name; a plain one by
  * requests that the proxy passes on. No bytes of an answer stay behind either way. User and password go to the proxy, and nowhere else.
  */
-export function createProxyAgent({ proxy, connect, ...others }: ProxyAgentOptions): ProxyAgent {
+export function createProxyAgent({ proxy, connect, onCertificate, ...others }: ProxyAgentOptions): ProxyAgent {
   const { origin, username, password } = new URL(proxy);
   const { ca, ...tls } = connect;
   return new ProxyAgent({
@@ -24,7 +24,8 @@ export function createProxyAgent({ proxy, connect, ...others }: ProxyAgentOption
     // The authority of the origin may be the proxy's too, and need not.
     proxyTls: { ...tls, ...(ca !== undefined && { ca: [...getCACertificates('default'), ca] }) },
     // Of what is passed on without a tunnel, undici hands over the connector alone.
-    factory: (target, given: Pool.Options) => createWipingPool(target, { ...others, ...given }),
+    factory: (target, given: Pool.Options & { readonly connect: buildConnector.connector }) =>
+      createWipingPool(target, { ...others, ...given, connect: telling(given.connect, onCertificate) }),
     // A proxy that never says whether there is a tunnel would be waited for by all who come after.
     clientFactory: (target, { connect: toProxy }: { readonly connect: buildConnector.connector }) =>
       new Pool(target, { ...others, connect: (to, done) => toProxy(withoutAddress(to), done) }),

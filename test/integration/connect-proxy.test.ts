@@ -24,6 +24,8 @@ interface Setting {
   readonly proxy: HttpProxy;
   readonly client: ConnectClient;
   readonly token: string;
+  /** When certificates expire that were met, in milliseconds since the epoch. */
+  readonly expiries: readonly number[];
 }
 
 /** A Connect server, over TLS or not, behind a proxy, and a client for it. */
@@ -35,7 +37,9 @@ async function setUp(tls: boolean, options: HttpProxyOptions = {}, user = ''): P
   });
   const proxy = await startHttpProxy(options);
   const token = server.issueToken({ vaults: ['*'] });
+  const expiries: number[] = [];
   const client = createConnectClient({
+    onCertificate: (expiry) => expiries.push(expiry),
     host: server.url,
     token: createConnectToken({ token }),
     userAgent: 'test',
@@ -48,7 +52,7 @@ async function setUp(tls: boolean, options: HttpProxyOptions = {}, user = ''): P
     await proxy.close();
     await server.close();
   });
-  return { server, proxy, client, token };
+  return { server, proxy, client, token, expiries };
 }
 
 async function failureOf(promise: Promise<unknown>): Promise<Failure> {
@@ -62,10 +66,11 @@ async function failureOf(promise: Promise<unknown>): Promise<Failure> {
 
 describe('Connect behind a proxy', () => {
   it('is reached over TLS through one tunnel that is kept, and its own authority is the one that counts', async () => {
-    const { server, proxy, client } = await setUp(true);
+    const { server, proxy, client, expiries } = await setUp(true);
     await client.listVaults(signal);
     await setImmediate();
     await client.getItem(vaultId, itemId, signal);
+    expect(expiries).toHaveLength(1);
     expect(proxy.asked).toEqual([`CONNECT ${new URL(server.url).host}`]);
     expect(server.requests.all.map(({ status }) => status)).toEqual([200, 200]);
   });
