@@ -106,13 +106,15 @@ export function consumedRevision(revisions: Revisions, { whole, required, option
   };
 }
 
-/** Two records of one Secret as one: of each key the later revision. */
+/** Two records of one Secret as one: of each key the later revision, but what is older than an entry for all keys is as that says. */
 export function latestOf(a: Revisions, b: Revisions): Revisions {
   const later = (key: string): number => {
     const [one, other] = [revisionOf(a, key) ?? 0, revisionOf(b, key) ?? 0];
     return Math.abs(one) < Math.abs(other) ? other : one;
   };
-  return Object.fromEntries([...new Set([...Object.keys(a), ...Object.keys(b)])].map((key) => [key, later(key)]));
+  const all = Math.abs(later(wholeSecret));
+  const keys = [...new Set([...Object.keys(a), ...Object.keys(b)])];
+  return Object.fromEntries(keys.map((key) => [key, later(key)] as const).filter(([, revision]) => Math.abs(revision) >= all));
 }
 
 /**

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import {
   changedKeys,
   consumedRevision,
+  latestOf,
   latestRevision,
   notedTimes,
   parseRevisions,
@@ -104,6 +105,20 @@ describe('a change', () => {
 
   it('that collapses is one entry when the keys that are gone would not fit either', () => {
     expect(revise({}, longKeys(260), 100, longKeys(260))).toEqual({ '*': 100 });
+  });
+});
+
+describe('two records of one Secret', () => {
+  it('are one, with the later revision of each key', () => {
+    expect(latestOf({ a: 5, b: -3 }, { a: 4, b: 6, c: 1 })).toEqual({ a: 5, b: 6, c: 1 });
+  });
+
+  it.each<[string, Revisions, Revisions, Revisions]>([
+    ['is back', { a: -5, '*': 5 }, { '*': 9 }, { '*': 9 }],
+    ['is gone', { '*': 5 }, { a: -9, '*': 9 }, { a: -9, '*': 9 }],
+    ['has changed since', { a: 12, '*': 5 }, { '*': 9 }, { a: 12, '*': 9 }],
+  ])('say of a key what the later one for all keys says: it %s', (_, one, other, both) => {
+    expect([latestOf(one, other), latestOf(other, one)]).toEqual([both, both]);
   });
 });
 
