@@ -48,6 +48,8 @@ export const allSteps: readonly Step[] = [
   check('links', MINUTE, 'node', 'dev/tools/links.ts'),
   check('generated CRD', MINUTE, 'node', 'dev/tools/crd.ts', '--check'),
   check('generated configuration page', MINUTE, 'node', 'dev/tools/config-reference.ts', '--check'),
+  check('generated page of annotations', MINUTE, 'node', 'dev/tools/annotations-page.ts', '--check'),
+  check('generated page of the resource', MINUTE, 'node', 'dev/tools/resource-page.ts', '--check'),
   check('generated page of metrics', MINUTE, 'node', 'dev/tools/metrics-page.ts', '--check'),
   {
     name: 'unit and property tests',
