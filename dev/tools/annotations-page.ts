@@ -224,9 +224,10 @@ the Secret beside that stays.`;
 const annotationRows = (Object.keys(names.annotations) as AnnotationName[]).flatMap((name) =>
   uses[name].map(({ on, by, value, meaning }) => [`\`${names.annotations[name]}\``, on, by, value, meaning]),
 );
+const texts: Readonly<Record<OtherName, string>> = names;
 const otherRows = (Object.keys(others) as OtherName[]).map((name) => {
   const { what, on, by, value, meaning } = others[name];
-  return [`\`${names[name]}\``, what, on, by, value, meaning];
+  return [`\`${texts[name]}\``, what, on, by, value, meaning];
 });
 
 await writePage({

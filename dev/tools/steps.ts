@@ -50,6 +50,7 @@ export const allSteps: readonly Step[] = [
   check('generated configuration page', MINUTE, 'node', 'dev/tools/config-reference.ts', '--check'),
   check('generated page of annotations', MINUTE, 'node', 'dev/tools/annotations-page.ts', '--check'),
   check('generated page of the resource', MINUTE, 'node', 'dev/tools/resource-page.ts', '--check'),
+  check('generated table of reasons', MINUTE, 'node', 'dev/tools/reasons-table.ts', '--check'),
   check('generated page of metrics', MINUTE, 'node', 'dev/tools/metrics-page.ts', '--check'),
   {
     name: 'unit and property tests',
