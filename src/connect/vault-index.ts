@@ -108,7 +108,8 @@ export function createVaultIndex(options: VaultIndexOptions): VaultIndex {
         gone.delete(vault.id);
         const known = vaults.get(vault.id);
         if (known === undefined) {
-          vaults.set(vault.id, unlisted(vault));
+          // One that was lost and is back is still shut off, which nothing but a look at it ends.
+          vaults.set(vault.id, { ...unlisted(vault), wanted: client.outage(vault.id) !== undefined });
           changed = true;
           continue;
         }
