@@ -103,11 +103,12 @@ export async function untilChanged(namespace: TestNamespace, workload: WorkloadN
   );
 }
 
-/** The records of what the pods of a workload know: in its own metadata, and in its pod template. */
+/** The records of what the pods of a workload know: by adoption, and by its last restart, which a Rollout has beside its pod template. */
 export function recordsOf({ metadata, spec }: ReadWorkload): { readonly adopted: Revisions; readonly rolled: Revisions } {
+  const { [annotations.knownRevisions]: adopted, [annotations.restartedRevisions]: restarted } = metadata.annotations ?? {};
   return {
-    adopted: parseRevisions(metadata.annotations?.[annotations.knownRevisions]),
-    rolled: parseRevisions(spec.template?.metadata.annotations?.[annotations.knownRevisions]),
+    adopted: parseRevisions(adopted),
+    rolled: parseRevisions(restarted ?? spec.template?.metadata.annotations?.[annotations.knownRevisions]),
   };
 }
 
