@@ -87,11 +87,16 @@ export async function patchWorkload(namespace: TestNamespace, { kind, name }: Wo
  */
 export async function changesOf(namespace: TestNamespace, workload: WorkloadName): Promise<number> {
   if (workload.kind === 'Rollout') return (await readWorkload(namespace, workload)).metadata.generation - 1;
+  await untilSeen(namespace, workload);
+  return (await templatesOf(namespace, workload)) - 1;
+}
+
+/** Waits until the controller of a workload has seen it as it is: its history then has the pod template. */
+export async function untilSeen(namespace: TestNamespace, workload: WorkloadName): Promise<void> {
   await eventually(`${workload.kind} ${workload.name} to be seen by its controller`, async () => {
     const { metadata, status } = await readWorkload(namespace, workload);
-    return status?.observedGeneration === metadata.generation ? true : undefined;
+    return String(status?.observedGeneration) === String(metadata.generation) ? true : undefined;
   });
-  return (await templatesOf(namespace, workload)) - 1;
 }
 
 /** Waits until a workload has been changed so many times, and not more. */
