@@ -16,13 +16,15 @@ export interface KillableOperatorOptions {
   readonly connect: string;
   readonly token: string;
   readonly namespaces: readonly string[];
+  /** A Go duration; 200 ms unless it says otherwise. */
+  readonly debounce?: string;
 }
 
-const flags = ['--health-probe-bind-address=0', '--metrics-bind-address=0', '--restart-debounce=200ms'];
+const flags = ['--health-probe-bind-address=0', '--metrics-bind-address=0'];
 
 /** Spawns an operator that asks Connect every second; the caller kills it. */
-export function spawnOperator({ kubeconfig, connect, token, namespaces }: KillableOperatorOptions): KillableOperator {
-  const child = spawn(process.execPath, ['--disable-sigusr1', 'src/main.ts', ...flags], {
+export function spawnOperator({ kubeconfig, connect, token, namespaces, debounce = '200ms' }: KillableOperatorOptions): KillableOperator {
+  const child = spawn(process.execPath, ['--disable-sigusr1', 'src/main.ts', ...flags, `--restart-debounce=${debounce}`], {
     cwd: new URL('../..', import.meta.url),
     env: {
       PATH: process.env['PATH'],
