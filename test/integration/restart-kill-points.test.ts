@@ -8,7 +8,7 @@ import { requireFeature, sharedControlPlane } from '../support/control-plane.ts'
 import { eventually } from '../support/eventually.ts';
 import { spawnOperator } from '../support/killed-operator.ts';
 import { type OwnScenario, startOwnScenario } from '../support/own-scenario.ts';
-import { rolloutCrd, rolloutCrdName, startRolloutController } from '../support/rollout-crd.ts';
+import { rolloutCrd, rolloutCrdName, type RolloutController, startRolloutController } from '../support/rollout-crd.ts';
 import { recordRollouts, type RolloutHistory, untilNewPods } from '../support/rollout-history.ts';
 import { createWitness, type Witness } from '../support/witness.ts';
 import {
@@ -164,6 +164,7 @@ describe('an operator that is killed during a rotation', () => {
   let scenario: OwnScenario;
   let token: string;
   const places = new Map<string, Place>();
+  const controllers: RolloutController[] = [];
 
   beforeAll(async () => {
     if (!sharedControlPlane().features.pods) return;
@@ -182,6 +183,7 @@ describe('an operator that is killed during a rotation', () => {
       history.close();
       await gate.close();
     }
+    await Promise.all(controllers.map((controller) => controller.stop()));
     await scenario?.end();
   });
 
@@ -195,7 +197,6 @@ describe('an operator that is killed during a rotation', () => {
       await namespace.createItem('db', itemPath, { annotations: optedIn });
       await untilReadiness(namespace, 'db', 'True');
     }
-    // It is asked for its first look alone: a restart does not wait for it.
     const controller = consumers.includes(rollout) ? startRolloutController(namespace) : undefined;
     const claim = { ...optedIn, [annotations.itemPath]: itemPath, [annotations.itemName]: 'db' };
     const skip = { [annotations.restart]: 'skip' };
@@ -209,6 +210,7 @@ describe('an operator that is killed during a rotation', () => {
       await untilAdopted(namespace, consumer, 'db', 60_000);
       await untilSeen(namespace, consumer);
     }
+    // It looks again and again: only while it is needed.
     await controller?.stop();
     const history = await recordRollouts(namespace);
     const place = { namespace, gate: await openWriteGate(scenario.controlPlane), history, witness };
@@ -232,6 +234,8 @@ describe('an operator that is killed during a rotation', () => {
     async ({ title, passed, passage, ...path }) => {
       const { namespace, gate, history, witness } = placeOf(title);
       const options = { connect: scenario.connect.url, token, namespaces: [namespace.name] };
+      // Who restarts a Rollout once more does so when its controller has seen the restart.
+      if (path.consumers.includes(rollout)) controllers.push(startRolloutController(namespace));
       const killed = spawnOperator({ ...options, kubeconfig: gate.kubeconfig, debounce });
       try {
         await untilStopped(gate, passed, passage);
