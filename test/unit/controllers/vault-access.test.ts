@@ -179,7 +179,38 @@ describe('a vault that is no longer allowed', () => {
     const of = claim('vaults/Secret/items/db', { vaultId: secret, id: idOf('Secret') });
     server.store.renameVault(secret, 'Elsewhere');
     await refresh();
-    expect(await locate(of)).toMatchObject({ reason: 'VaultNotFound' });
+    expect(await locate(of)).toMatchObject(denied);
+  });
+
+  it('does not give way to an allowed one of its name', async () => {
+    const { locate, idOf } = await setUp([twin]);
+    expect(await locate(claim('vaults/Prod/items/db', { vaultId: prod, id: idOf(prod) }))).toMatchObject(denied);
+  });
+});
+
+describe('an item that was renamed, while another one has its title', () => {
+  const path = 'vaults/Secret/items/db';
+
+  async function renamed(read: boolean) {
+    const setting = await setUp(['Secret'], read);
+    const id = setting.idOf('Secret');
+    const { store } = setting.server;
+    store.renameItem('Secret', 'db', 'db-legacy');
+    store.createItem('Secret', { title: 'db' });
+    const locateItem = async (): Promise<string> => (await setting.source.locate(claim(path, { vaultId: secret, id }), signal)).itemId;
+    return { ...setting, id, locateItem };
+  }
+
+  it('is the one that is read by a policy that names its vault, before anything has been read of Connect', async () => {
+    const { id, locateItem } = await renamed(false);
+    expect(await locateItem()).toBe(id);
+  });
+
+  it('is the one that is read while a list lacks its vault', async () => {
+    const { server, refresh, id, locateItem } = await renamed(true);
+    server.faults.order({ kind: 'status', status: 200, body: [], route: 'GET /v1/vaults', times: 1 });
+    await refresh();
+    expect(await locateItem()).toBe(id);
   });
 });
 
