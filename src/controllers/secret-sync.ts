@@ -327,6 +327,7 @@ export function createSecretSync({
       plan = planSecret(claim, item, undefined, revisionTime(claim));
     }
     if (plan.action === 'none') return undefined;
+    source.confirm(claim, item);
     const { content } = plan;
     const write = () => recorded('secret.create', claim, item, () => createSecret(kube, claim, content, signal));
     const created = await counted(claim, 'created', write);
@@ -349,6 +350,7 @@ export function createSecretSync({
       }
     }
     if (plan.action === 'none') return { secret: stored(existing), write: 'none', changed: [], ...found };
+    source.confirm(claim, item);
     const { content, changed } = plan;
     const write = () => recorded('secret.update', claim, item, () => replaceSecret(kube, existing, content, signal));
     const updated = await counted(claim, 'updated', write);

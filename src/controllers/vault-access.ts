@@ -18,6 +18,8 @@ export interface VaultAccess {
   check(claim: SecretClaim, signal: AbortSignal): Promise<void>;
   /** The same for the path alone, whatever the record says. @throws Failure `VaultNotAllowed` */
   checkPath(claim: SecretClaim): void;
+  /** Looks whether the vault that was found for a claim is allowed, at the moment. @throws Failure `VaultNotAllowed` */
+  confirm(claim: SecretClaim, vaultId: string): void;
   /** Forgets what was remembered of an owner that is gone. */
   forget(ownerUid: string): void;
 }
@@ -84,10 +86,13 @@ export function createVaultAccess({ index, policy, onRefusal }: VaultAccessOptio
       // It is one request for everybody, made in any case, and tells nothing of whom it was made for.
       if (judge(claim) === 'unknown') await index.refresh(signal);
       if (judge(claim) !== 'allowed') refuse(claim);
-      refused.delete(claim.owner.uid);
     },
     checkPath(claim) {
       if (judgePath(claim) !== 'allowed') refuse(claim);
+    },
+    confirm(claim, vaultId) {
+      if (judgeVault(claim, vaultId) !== 'allowed') refuse(claim);
+      refused.delete(claim.owner.uid);
     },
     forget: (ownerUid) => void refused.delete(ownerUid),
   };

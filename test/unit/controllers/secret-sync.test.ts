@@ -6,6 +6,7 @@ import { createVaultIndex } from '../../../src/connect/vault-index.ts';
 import { createItemSource } from '../../../src/controllers/item-source.ts';
 import { createVaultAccess } from '../../../src/controllers/vault-access.ts';
 import { createSecretSync, type SyncResult } from '../../../src/controllers/secret-sync.ts';
+import type { VaultPolicy } from '../../../src/domain/vault-policy.ts';
 import { createKubeClient } from '../../../src/kube/client.ts';
 import { type ManagedSecret, reduceSecret } from '../../../src/kube/objects.ts';
 import type { WireMeta } from '../../../src/kube/resource.ts';
@@ -92,7 +93,9 @@ async function setUp(password = 'five') {
   onTestFinished(() => kube.close());
   const secrets = createStore<ManagedSecret>();
   const index = createVaultIndex({ client, clock, onChange: () => {}, fullListingInterval: minute, settleTime: 0 });
-  const access = createVaultAccess({ index, policy: () => undefined });
+  let policy: VaultPolicy | undefined;
+  const access = createVaultAccess({ index, policy: () => policy });
+  const adoption = { effect: () => {} };
   const source = createItemSource({ connect: client, index, access, settings: { allowEmptyValues: false }, audit });
   /** What consumers are known to have, by the key of the Secret. */
   const known = new Map<string, number>();
@@ -101,7 +104,7 @@ async function setUp(password = 'five') {
     secrets,
     kube,
     source,
-    adoptConsumers: async () => {},
+    adoptConsumers: async () => adoption.effect(),
     latestKnown: (key) => known.get(key) ?? 0,
     holderOf: () => holder.name,
     patience,
@@ -128,6 +131,8 @@ async function setUp(password = 'five') {
     holder,
     setItem,
     known,
+    /** While the consumers of the Secret are adopted the policy comes to deny everything. */
+    denyMeanwhile: () => void (adoption.effect = () => void (policy = [])),
     /** The time of the API server. */
     now: () => clock.now(),
     /** Nothing is left of what was written down about the Secret. */
@@ -193,6 +198,29 @@ describe('a write of a Secret', () => {
     cluster.put({ metadata: {} as WireMeta });
     await run().catch(() => {});
     expect(writes).toEqual(['ns conflict']);
+  });
+});
+
+describe('a vault that is denied while the consumers of a rotation are adopted', () => {
+  it('has nothing of it written into a Secret that is there', async () => {
+    const { run, failure, cluster, setItem, refresh, denyMeanwhile } = await setUp();
+    await run();
+    setItem(6, 'six');
+    await refresh(second);
+    denyMeanwhile();
+    expect(await failure()).toMatchObject({ reason: 'VaultNotAllowed' });
+    expect(cluster.password()).toBe('five');
+  });
+
+  it('has nothing of it written into one that comes back', async () => {
+    const { run, failure, cluster, setItem, refresh, removeSecret, denyMeanwhile } = await setUp();
+    await run();
+    removeSecret();
+    setItem(6, 'six');
+    await refresh(second);
+    denyMeanwhile();
+    expect(await failure()).toMatchObject({ reason: 'VaultNotAllowed' });
+    expect(cluster.secret).toBeUndefined();
   });
 });
 
