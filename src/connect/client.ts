@@ -67,6 +67,8 @@ export type ConnectRoute =
 export interface Retrieval {
   /** Our own: Connect's answers name none. It is sent as `X-Request-Id`. */
   readonly requestId: string;
+  /** The id of the token that it was made with. */
+  readonly token: string;
   /** Of the answer; 0 without one. With 200 Connect has given the values away, whatever became of them. */
   readonly status: number;
   /** Of the item that the answer holds, if that could be read. */
@@ -206,7 +208,8 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
     const attempt: Attempt = {
       requestId: randomUUID(),
       status: 0,
-      end: async (reason) => await question.witness?.({ requestId: attempt.requestId, status: attempt.status, itemVersion, reason }),
+      end: async (reason) =>
+        await question.witness?.({ requestId: attempt.requestId, token: used.id, status: attempt.status, itemVersion, reason }),
     };
     let answer: T;
     try {

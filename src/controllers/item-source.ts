@@ -171,8 +171,9 @@ export function requesterOf({ namespace, owner: { kind, name, uid }, generation 
 }
 
 function retrievalOf({ vaultId, itemId }: ItemLocation, requesters: readonly Requester[], retrieval: Retrieval) {
-  const { requestId, status, itemVersion, reason } = retrieval;
+  const { requestId, token, status, itemVersion, reason } = retrieval;
   return {
+    token,
     vault: vaultId,
     item: itemId,
     ...(itemVersion !== undefined && { itemVersion }),

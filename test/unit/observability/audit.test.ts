@@ -80,6 +80,18 @@ describe('an audit record', () => {
     expect(auditRecords(slow.text).map(({ time }) => time.slice(-5))).toEqual(['.000Z', '.005Z']);
   });
 
+  it('names the token that was used, or that was in use when it happened', async () => {
+    const slow = createSlowSink();
+    let token = 'old';
+    const audit = auditInto(slow, { tokenId: () => token });
+    const all = [audit.record(loaded), audit.record(loaded), audit.record({ ...retrieved, token: 'used' })];
+    token = 'new';
+    slow.finish();
+    slow.finish();
+    await Promise.all(all);
+    expect(auditRecords(slow.text).map((record) => record.token)).toEqual(['old', 'old', 'used']);
+  });
+
   it('of a refusal by the policy says who asked for what, and cuts off what is too long', async () => {
     const memory = createAuditMemory();
     await auditInto(memory).record(policyRefusal(requester, 'x'.repeat(10_000), 'ConnectForbidden'));
