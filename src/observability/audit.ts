@@ -102,8 +102,8 @@ export function createAudit(options: AuditOptions): Audit {
   }
 
   /** Takes numbers for records that are not in the stream: the gap shows. */
-  function lose(count: number, error: string): void {
-    seq += count;
+  function lose(count: number, error: string, numbers = count): void {
+    seq += numbers;
     if (lost === 0) onFailing?.(error);
     lost += count;
     onLost?.(count);
@@ -122,8 +122,11 @@ export function createAudit(options: AuditOptions): Audit {
     try {
       await put(told.map((one, index) => lineOf(seq + 1 + index, one)).join(''));
     } catch (error) {
+      // A write that goes on after its time may put its lines there yet, and their numbers must not come again.
+      const numbers = stuck && !(error instanceof Stuck) ? told.length : batch.length;
       // A look at a sink that does not work loses nothing.
-      if (batch.length > 0) lose(batch.length, codeOf(error));
+      if (batch.length > 0) lose(batch.length, codeOf(error), numbers);
+      else seq += numbers;
       for (const { settle } of batch) settle(false);
       return false;
     }

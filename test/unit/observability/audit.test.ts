@@ -214,6 +214,25 @@ describe('a sink that fails', () => {
     ]);
   });
 
+  it('that writes after its time gives no number twice', async () => {
+    const slow = createSlowSink();
+    const clock = createFakeClock();
+    const audit = auditInto(slow, {}, clock);
+    const late: Promise<boolean>[] = [];
+    for (let write = 0; write < 2; write += 1) {
+      late.push(audit.record(loaded));
+      clock.advance(10_000);
+      await late[write];
+      slow.finish();
+      await new Promise(setImmediate);
+    }
+    slow.finish();
+    await audit.record(retrieved);
+    expect(await Promise.all(late)).toEqual([false, false]);
+    const told = auditRecords(slow.text).map((record) => `${record.seq} ${record.action} ${'lost' in record ? record.lost : ''}`.trim());
+    expect(told).toEqual(['1 token.load', '2 audit.resume 1', '3 token.load', '4 audit.resume 2', '5 item.retrieve']);
+  });
+
   it('keeps nothing from being retrieved', async () => {
     const { memory, audit } = faulty();
     memory.failWith('ENOSPC');
