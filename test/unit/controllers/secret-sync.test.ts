@@ -112,11 +112,12 @@ async function setUp(password = 'five') {
     onWrite: (namespace, result) => writes.push(`${namespace} ${result}`),
   });
   let record: Partial<SecretRecord> = {};
+  let asked: Readonly<Record<string, string>> = {};
 
   /** One attempt, with what the last one left in the record. */
   async function run(): Promise<SyncResult> {
     const owner = { apiVersion: 'onepassword.com/v1', kind: 'OnePasswordItem', name: 'db', uid: 'u' };
-    const copied = { labels: {}, annotations: {} };
+    const copied = { labels: {}, annotations: asked };
     const claim = { namespace: 'ns', name: 'db', owner, generation: 1, type: undefined, itemPath, copied, record };
     const result = await sync.run(claim, true, signal);
     if (result.state === 'synced') record = result.record;
@@ -131,6 +132,8 @@ async function setUp(password = 'five') {
     holder,
     setItem,
     known,
+    /** Somebody wants the item fetched now. */
+    ask: (value: string) => void (asked = { [annotations.sync]: value }),
     /** While the consumers of the Secret are adopted the policy comes to deny everything. */
     denyMeanwhile: () => void (adoption.effect = () => void (policy = [])),
     /** The time of the API server. */
@@ -273,6 +276,20 @@ describe('an item whose version falls', () => {
     setItem(6, 'six');
     await refresh(minute);
     expect(await run()).toMatchObject({ state: 'synced', lowered: undefined, record: { item: { version: 6 } } });
+  });
+
+  it('is fetched once for each value that asks for it, and waits as long as ever', async () => {
+    const { run, refresh, ask, itemRequests, cluster } = await fallen();
+    const before = itemRequests();
+    for (const value of ['now', 'again']) {
+      ask(value);
+      for (let attempt = 0; attempt < 3; attempt += 1) expect(await run()).toEqual({ state: 'unchanged', next: requeue(patience) });
+    }
+    expect(itemRequests() - before).toBe(2);
+    await refresh(patience);
+    await run();
+    expect(cluster.password()).toBe('three');
+    expect(cluster.secret?.metadata.annotations).toMatchObject({ [annotations.sync]: 'again' });
   });
 
   it('is better than nothing for a Secret that is gone', async () => {
