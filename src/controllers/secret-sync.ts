@@ -15,7 +15,7 @@ import {
   type SecretClaim,
   type SecretPlan,
 } from '../domain/secret-plan.ts';
-import { isConflict, isUncertain, type KubeClient, KubeError } from '../kube/client.ts';
+import { isConflict, isUncertain, isUnsent, type KubeClient, KubeError } from '../kube/client.ts';
 import { managedSecret, type ManagedSecret, onePasswordItems, type SecretBefore } from '../kube/objects.ts';
 import { deployments, objectPath, type WireObject } from '../kube/resource.ts';
 import { createSecret, type FullSecret, readSecret, readSecretMetadata, replaceSecret } from '../kube/secret-api.ts';
@@ -203,7 +203,7 @@ export function createSecretSync({
     });
   }
 
-  /** Carries out a write and records what came of it. One that lost against a faster one has written nothing, and is planned anew. */
+  /** Carries out a write and records what came of it. One that lost against a faster one, or was not sent, has written nothing. */
   async function recorded<T extends ManagedSecret | undefined>(
     action: 'secret.create' | 'secret.update',
     claim: SecretClaim,
@@ -228,9 +228,9 @@ export function createSecretSync({
       if (error instanceof Failure) {
         onRecord.add(error);
         await audit.record({ ...about, result: 'refused', reason: error.reason });
-      } else if (!isConflict(error)) {
-        const answered = error instanceof KubeError && !isUncertain(error);
-        await audit.record({ ...about, result: 'failed', reason: answered ? 'KubernetesError' : 'WriteUncertain' });
+      } else if (!isConflict(error) && !isUnsent(error)) {
+        const isAnswered = error instanceof KubeError && !isUncertain(error);
+        await audit.record({ ...about, result: 'failed', reason: isAnswered ? 'KubernetesError' : 'WriteUncertain' });
       }
       throw error;
     }

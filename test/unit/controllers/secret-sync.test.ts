@@ -89,8 +89,10 @@ async function setUp(password = 'five') {
   const memory = createAuditMemory();
   const audit = auditInto(memory);
   const cluster = await startCluster();
-  const kube = createKubeClient(clientOptions(cluster.api, clock));
+  const lease = { isHeld: true };
+  const kube = createKubeClient({ ...clientOptions(cluster.api, clock), mayWrite: () => lease.isHeld });
   onTestFinished(() => kube.close());
+  const stop = new AbortController();
   const secrets = createStore<ManagedSecret>();
   const index = createVaultIndex({ client, clock, onChange: () => {}, fullListingInterval: minute, settleTime: 0 });
   let policy: VaultPolicy | undefined;
@@ -119,7 +121,7 @@ async function setUp(password = 'five') {
     const owner = { apiVersion: 'onepassword.com/v1', kind: 'OnePasswordItem', name: 'db', uid: 'u' };
     const copied = { labels: {}, annotations: asked };
     const claim = { namespace: 'ns', name: 'db', owner, generation: 1, type: undefined, itemPath, copied, record };
-    const result = await sync.run(claim, true, signal);
+    const result = await sync.run(claim, true, stop.signal);
     if (result.state === 'synced') record = result.record;
     return result;
   }
@@ -134,8 +136,11 @@ async function setUp(password = 'five') {
     known,
     /** Somebody wants the item fetched now. */
     ask: (value: string) => void (asked = { [annotations.sync]: value }),
-    /** While the consumers of the Secret are adopted the policy comes to deny everything. */
-    denyMeanwhile: () => void (adoption.effect = () => void (policy = [])),
+    /** Happens while the consumers of the Secret are adopted. */
+    meanwhile: (effect: () => void) => void (adoption.effect = effect),
+    denyAll: () => void (policy = []),
+    stop,
+    lease,
     /** The time of the API server. */
     now: () => clock.now(),
     /** Nothing is left of what was written down about the Secret. */
@@ -206,22 +211,22 @@ describe('a write of a Secret', () => {
 
 describe('a vault that is denied while the consumers of a rotation are adopted', () => {
   it('has nothing of it written into a Secret that is there', async () => {
-    const { run, failure, cluster, setItem, refresh, denyMeanwhile } = await setUp();
+    const { run, failure, cluster, setItem, refresh, meanwhile, denyAll } = await setUp();
     await run();
     setItem(6, 'six');
     await refresh(second);
-    denyMeanwhile();
+    meanwhile(denyAll);
     expect(await failure()).toMatchObject({ reason: 'VaultNotAllowed' });
     expect(cluster.password()).toBe('five');
   });
 
   it('has nothing of it written into one that comes back', async () => {
-    const { run, failure, cluster, setItem, refresh, removeSecret, denyMeanwhile } = await setUp();
+    const { run, failure, cluster, setItem, refresh, removeSecret, meanwhile, denyAll } = await setUp();
     await run();
     removeSecret();
     setItem(6, 'six');
     await refresh(second);
-    denyMeanwhile();
+    meanwhile(denyAll);
     expect(await failure()).toMatchObject({ reason: 'VaultNotAllowed' });
     expect(cluster.secret).toBeUndefined();
   });
@@ -531,5 +536,20 @@ describe('the audit of writes', () => {
     cluster.refuseWrites(status);
     await run().catch(() => {});
     expect(writesIn(memory)).toMatchObject([{ action: 'secret.create', result, reason, itemVersion: 5 }]);
+  });
+
+  it.each([
+    ['the operator was stopped', 'Cancelled'],
+    ['it does not lead any more', 'NotLeader'],
+  ])('says nothing of one that was not sent, since %s', async (_, reason) => {
+    const { run, setItem, refresh, meanwhile, stop, lease, cluster, memory } = await setUp();
+    await run();
+    setItem(6, 'six');
+    await refresh(second);
+    const before = writesIn(memory).length;
+    cluster.asked();
+    meanwhile(() => (reason === 'Cancelled' ? stop.abort() : void (lease.isHeld = false)));
+    await expect(run()).rejects.toThrow(reason);
+    expect([writesIn(memory).length - before, cluster.asked()]).toEqual([0, ['GET']]);
   });
 });
