@@ -143,8 +143,8 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
     return made;
   }
 
-  function reloadToken(): boolean {
-    if (!token.reload()) return false;
+  function reloadToken(refused?: AccessToken): boolean {
+    if (!token.reload(refused)) return false;
     for (const shut of [gate, ...vaultGates.values()]) {
       if (shut.outage?.failure.reason === 'ConnectUnauthorized' || shut.outage?.failure.reason === 'ConnectForbidden') shut.hurry();
     }
@@ -196,7 +196,7 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
       return await askWith(used, question, signal, read);
     } catch (error) {
       if (!(error instanceof Failure) || error.reason !== 'ConnectUnauthorized') throw error;
-      reloadToken();
+      reloadToken(used);
       const other = token.current;
       if (other === undefined || other.equals(used)) throw error;
       return await askWith(other, question, signal, read);
@@ -275,7 +275,7 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
     get probeIn() {
       return gate.probeIn;
     },
-    reloadToken,
+    reloadToken: () => reloadToken(),
     close: () => agent.destroy(),
   };
 }
