@@ -259,6 +259,7 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
       const route = '/v1/vaults/{vault}/items/{item}';
       return await get({ route, path, limit: limits.item, vaultId, witness }, signal, (body, noteVersion) => {
         const wire = parsed(body, itemSchema, route);
+        if (wire.id !== itemId || wire.vault.id !== vaultId) throw protocolFailure(route, 'another item than was asked for');
         noteVersion(wire.version);
         if (!isGone(wire.state)) return toItem(wire);
         throw new Failure('ItemNotFound', 'the item is archived or deleted; restore it in 1Password, or change spec.itemPath');
