@@ -133,12 +133,17 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     required: config.audit.required,
     onWritten: metrics.auditWritten,
     onLost: metrics.auditLost,
-    onFailing: (error) =>
+    onFailing(error) {
+      metrics.setAuditFailing(true);
       log.error(
         { ...auditLog, error },
         `audit records are lost${config.audit.required ? ', and nothing is retrieved until they can be written' : ''}`,
-      ),
-    onResumed: (lost) => log.warn({ ...auditLog, lost }, 'audit records are written again'),
+      );
+    },
+    onResumed(lost) {
+      metrics.setAuditFailing(false);
+      log.warn({ ...auditLog, lost }, 'audit records are written again');
+    },
   });
   let token: ConnectToken | undefined;
   token = createConnectToken({

@@ -180,6 +180,7 @@ export const metricTable = {
   keyturn_items_indexed: { type: 'gauge', help: 'Items in the listings of the vaults that are in use' },
   keyturn_audit_records_written_total: { type: 'counter', help: 'Audit records written' },
   keyturn_audit_records_lost_total: { type: 'counter', help: 'Audit records that could not be written' },
+  keyturn_audit_failing: { type: 'gauge', help: '1 from the first record that could not be written until one is written again' },
 } as const satisfies Readonly<Record<string, MetricDefinition>>;
 
 export type MetricName = keyof typeof metricTable;

@@ -24,6 +24,8 @@ export interface Metrics {
   readonly setLeader: (isLeader: boolean) => void;
   readonly auditWritten: (records: number) => void;
   readonly auditLost: (records: number) => void;
+  /** Whether audit records cannot be written, as far as is known. */
+  readonly setAuditFailing: (isFailing: boolean) => void;
   /** Is asked at each scrape. */
   readonly watch: (state: ObservedState) => void;
   /** In the text format of Prometheus. */
@@ -155,6 +157,7 @@ export function createMetrics({ version, pollingInterval, namespaceLabel }: Metr
     setLeader,
     auditWritten: (records) => made.keyturn_audit_records_written_total.inc(records),
     auditLost: (records) => made.keyturn_audit_records_lost_total.inc(records),
+    setAuditFailing: (isFailing) => made.keyturn_audit_failing.set(isFailing ? 1 : 0),
     watch: (state) => void (observed = state),
     async render() {
       if (observed !== undefined) observe(observed);

@@ -179,10 +179,22 @@ export const alertCases: readonly AlertCase[] = [
   },
   {
     alert: 'KeyturnAuditFailing',
+    what: 'nothing is retrieved any more since one record was lost, so that none is lost any more',
+    series: {
+      [`keyturn_audit_records_lost_total{${leader}}`]: '0x5 1x80',
+      [`keyturn_audit_failing{${leader}}`]: '0x5 1x80',
+      [`keyturn_audit_failing{${standby}}`]: '0x80',
+    },
+    at: '70m',
+    fires: [place],
+  },
+  {
+    alert: 'KeyturnAuditFailing',
     what: 'records were lost an hour ago',
     series: {
       [`keyturn_audit_records_lost_total{${leader}}`]: '0x5 2x80',
       [`keyturn_audit_records_written_total{${leader}}`]: '0+5x80',
+      [`keyturn_audit_failing{${leader}}`]: '0x5 1x2 0x80',
     },
     at: '70m',
     fires: [],

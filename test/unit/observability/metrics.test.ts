@@ -301,6 +301,16 @@ it('writes, drift, restarts, rotations and audit records are counted', async () 
   });
 });
 
+it('the audit fails from when it is told so until it is told otherwise', async () => {
+  const metrics = create();
+  const seen: unknown[] = [await scrape(metrics, 'keyturn_audit_failing')];
+  for (const isFailing of [true, false]) {
+    metrics.setAuditFailing(isFailing);
+    seen.push(await scrape(metrics, 'keyturn_audit_failing'));
+  }
+  expect(seen).toEqual([0, 1, 0].map((value) => ({ keyturn_audit_failing: value })));
+});
+
 it('the master status is 1 without election, and what it is told with it', async () => {
   const metrics = create();
   const name = 'leader_election_master_status{name="c26807fd.onepassword.com"}';
