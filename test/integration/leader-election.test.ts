@@ -130,7 +130,7 @@ describe('two replicas', () => {
     await two.warm();
     await untilReadiness(setting.namespace, 'item-0', 'True');
     expect([await two.probe('/readyz'), await two.probe('/healthz')]).toEqual(['200 ok', '200 ok']);
-    expect(await two.metrics()).toMatch(/rest_client_requests_total\{method="GET",code="200"\} [1-9]/);
+    expect(await two.metrics()).toMatch(/rest_client_requests_total\{method="GET",code="200",host="[^"]+"\} [1-9]/);
     await createItems(setting, 3, 6);
     await untilReadiness(setting.namespace, 'item-5', 'True');
     expect([two.acted(), two.output().includes('"msg":"reconciling"')]).toEqual([[], false]);
