@@ -241,8 +241,8 @@ describe('the workloads that wait for their restart', () => {
     const none = await counted(metrics, 'keyturn_restarts_waiting');
     expect(Object.keys(await scrape(metrics, 'keyturn_restarts_waiting'))).toHaveLength(16);
     waiting = [
-      { namespace: 'a', since: 9_500, reason: 'budget' },
       { namespace: 'b', since: 50_000, reason: 'budget' },
+      { namespace: 'a', since: 9_500, reason: 'budget' },
       { namespace: 'a', since: 90_000, reason: 'held' },
     ];
     expect([none, await counted(metrics, 'keyturn_restarts_waiting')]).toEqual([
