@@ -151,6 +151,11 @@ export function wantsPrinted(args: readonly string[]): 'help' | 'version' | unde
   return (['help', 'version'] as const).find((name) => trueOrFalse.schema.safeParse(values.get(name)).data === true);
 }
 
+/** The kubeconfig that a flag names: before the configuration is read, so that what is wrong with it is told with all else. */
+export function kubeconfigFlag(args: readonly string[]): string | undefined {
+  return readFlags(args).values.get('kubeconfig');
+}
+
 /** The environment as the process needs it no more, for whoever it starts: without tokens. */
 export function takeEnvironment(environment: Record<string, string | undefined>): Environment {
   const taken = { ...environment };

@@ -1,5 +1,5 @@
 import { constants } from 'node:os';
-import { type Config, ConfigError, helpText, readConfig, takeEnvironment, wantsPrinted } from './config.ts';
+import { type Config, ConfigError, helpText, kubeconfigFlag, readConfig, takeEnvironment, wantsPrinted } from './config.ts';
 import { credentialsFrom, type LoadCredentials } from './kube/credentials.ts';
 import { createLog, describeError } from './observability/log.ts';
 import { runOperator } from './operator.ts';
@@ -30,7 +30,7 @@ const environment = takeEnvironment(process.env);
 const printed = wantsPrinted(args);
 if (printed !== undefined) await print(printed === 'help' ? helpText(version) : `keyturn ${version}\n`, 0);
 
-const credentials = credentialsFrom();
+const credentials = credentialsFrom(kubeconfigFlag(args));
 const config = configure(credentials);
 log = createLog(config.logLevel, { format: config.logFormat });
 
@@ -105,7 +105,7 @@ function credentialProblems(load: LoadCredentials): string[] {
     return [];
   } catch {
     return [
-      'there is no cluster to talk to: set KUBECONFIG to a kubeconfig that can be read and has a current context, or run in a pod with a service account',
+      'there is no cluster to talk to: set KUBECONFIG or --kubeconfig to a kubeconfig that can be read and has a current context, or run in a pod with a service account',
     ];
   }
 }

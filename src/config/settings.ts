@@ -168,6 +168,7 @@ export const settings = {
   kubeconfig: setting({
     group: 'Cluster',
     type: filePath,
+    flag: 'kubeconfig',
     variables: ['KUBECONFIG'],
     inFile: false,
     default: undefined,
@@ -447,7 +448,6 @@ export const ignoredFlags: ReadonlyMap<string, 'switch' | 'value'> = new Map([
   ['webhook-cert-path', 'value'],
   ['webhook-cert-name', 'value'],
   ['webhook-cert-key', 'value'],
-  ['kubeconfig', 'value'],
 ]);
 
 /** A name under which somebody may look for a place to put the token itself: `connect-token`, `OP_CONNECT_TOKEN`, `token`. */

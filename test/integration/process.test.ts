@@ -91,6 +91,19 @@ describe('the process', () => {
     expect(errors()).toContain('KUBECONFIG');
   });
 
+  it('acts on the cluster of --kubeconfig, whatever KUBECONFIG names', async () => {
+    const { kubeconfig } = sharedControlPlane();
+    const asks = {
+      OP_CONNECT_HOST: connect.url,
+      OP_CONNECT_TOKEN: connect.issueToken({ vaults: ['*'] }),
+      WATCH_NAMESPACE: namespace.name,
+    };
+    const right = run([...fromSource, '--plan', '--kubeconfig', kubeconfig], { ...asks, KUBECONFIG: '/nowhere/config' });
+    expect([await right.exit, right.errors()]).toEqual([0, '']);
+    const wrong = run([...fromSource, '--plan', '--kubeconfig=/nowhere/config'], { ...asks, KUBECONFIG: kubeconfig });
+    expect([await wrong.exit, wrong.errors()]).toEqual([2, expect.stringContaining('--kubeconfig')]);
+  });
+
   it('waits for an API server that is away, though nothing else keeps it alive', async () => {
     const port = await freePort();
     const kubeconfig = `${sharedControlPlane().directory}/away-${port}.kubeconfig`;

@@ -185,11 +185,11 @@ describe('flags', () => {
   });
 
   it('of the old operator without meaning here are accepted with one warning, values and all', () => {
-    const old = ['--zap-devel', '-zap-encoder', 'json', '--zap-time-encoding=iso8601', '--enable-http2', '--kubeconfig=x'];
+    const old = ['--zap-devel', '-zap-encoder', 'json', '--zap-time-encoding=iso8601', '--enable-http2'];
     const config = read({}, [...old, '--enable-annotations']);
     expect(config.enableAnnotations).toBe(true);
     expect(config.warnings).toEqual([
-      'accepted, but without effect here: --zap-devel, --zap-encoder, --zap-time-encoding, --enable-http2, --kubeconfig',
+      'accepted, but without effect here: --zap-devel, --zap-encoder, --zap-time-encoding, --enable-http2',
     ]);
   });
 
