@@ -137,7 +137,7 @@ export const settings = {
     flag: 'polling-interval',
     variables: ['POLLING_INTERVAL'],
     default: '10',
-    about: 'Seconds between looks at Connect; a quiet one costs one request. A malformed variable is a warning, and means the default.',
+    about: 'Seconds between looks at Connect; a quiet one costs one request. A malformed variable is a warning, and counts for nothing.',
   }),
   vaultPolicy: setting({
     group: 'Connect server',
