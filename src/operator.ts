@@ -228,6 +228,10 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
         { reason: 'CRDOutdated' },
         'the CRD of OnePasswordItem drops fields of the status: apply that of this version; all works meanwhile',
       ),
+    onNoStatus: () =>
+      log.error(
+        'the status of OnePasswordItem cannot be written, for its CRD has no subresource for it: apply that of this version; Secrets are made meanwhile',
+      ),
     onTransition: (resource, readiness) => announcer.transition(eventSubject(resource), readiness),
   });
   const sync = createSecretSync({

@@ -75,6 +75,16 @@ export const alertCases: readonly AlertCase[] = [
   },
   {
     alert: 'KeyturnResourcesNotReady',
+    what: 'nobody has said anything of a resource for more than 15 minutes',
+    series: {
+      [`keyturn_resources{kind="OnePasswordItem",ready="Unknown",reason="Pending",${leader}}`]: '1x30',
+      [`keyturn_resources{kind="OnePasswordItem",ready="True",reason="Synced",${leader}}`]: '90x30',
+    },
+    at: '16m',
+    fires: [{ ...place, kind: 'OnePasswordItem', reason: 'Pending' }],
+  },
+  {
+    alert: 'KeyturnResourcesNotReady',
     what: 'a resource fails for ten minutes',
     series: { [`keyturn_resources{kind="OnePasswordItem",ready="False",reason="ItemNotFound",${leader}}`]: '1x10 _x20' },
     at: '20m',
