@@ -551,7 +551,17 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     const flag = '--metrics-bind-address';
     if (config.metricsSecure === undefined) return await listen(flag, address, { '/metrics': scrape });
     const { certFile, keyFile } = config.metricsSecure;
-    const review = createAccessReview({ kube: ownKube, clock, path: '/metrics', verb: 'get' });
+    const review = createAccessReview({
+      kube: ownKube,
+      clock,
+      path: '/metrics',
+      verb: 'get',
+      onFailure: (error) =>
+        log.error(
+          describeError(error),
+          'metrics are given to nobody: the API server does not say who may read them; bind the ClusterRole system:auth-delegator',
+        ),
+    });
     const files = certFile === undefined || keyFile === undefined ? undefined : { certFile, keyFile };
     const pair = files === undefined ? selfSignedCertificate(clock.now()) : readCertificate(files);
     const listener = await listen(flag, address, { '/metrics': authorized(scrape, review) }, pair);
