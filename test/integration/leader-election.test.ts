@@ -207,7 +207,7 @@ describe('a leader', () => {
     rotate('first');
     await setting.namespace.createItem('item-0', 'vaults/Prod/items/item-0', { annotations: { [annotations.autoRestart]: 'true' } });
     // Renewed so seldom that the debounce of a restart is over first when it goes on.
-    const flags = [...shortFlags, '--leader-elect-retry-period=3500ms', '--restart-debounce=1s'];
+    const flags = [...shortFlags, '--leader-elect-retry-period=3300ms', '--restart-debounce=1s'];
     const one = await setting.start('one', flags);
     await one.reconciles();
     await untilReadiness(setting.namespace, 'item-0', 'True');
