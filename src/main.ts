@@ -8,7 +8,7 @@ import { systemClock } from './runtime/clock.ts';
 import { forbidMemoryDumps } from './runtime/memory-dumps.ts';
 import { version } from './version.ts';
 
-/** How long what is under way at a signal may take to end, in milliseconds: the whole is to take less than ten seconds. */
+/** How long what is under way at a signal, or an error, may take to end, in milliseconds: the whole is to take less than ten seconds. */
 const shutdownTime = 9_000;
 
 const terminal = process.stdout.isTTY;
@@ -39,7 +39,8 @@ if (config.plan) await printPlan();
 for (const warning of config.warnings) log.warn(warning);
 
 try {
-  await runOperator({ config, credentials, log }, stopAtSignals());
+  const onFailed = (error: unknown): void => void systemClock.after(shutdownTime, () => fail(error));
+  await runOperator({ config, credentials, log, onFailed }, stopAtSignals());
   process.exit(0);
 } catch (error) {
   fail(error);

@@ -62,6 +62,8 @@ export interface OperatorOptions {
   readonly auditSink?: AuditSink;
   /** Called once the cluster has been read and the controllers run. */
   readonly onReady?: () => void;
+  /** Called when it ends by an error, before what is under way has ended. */
+  readonly onFailed?: (error: unknown) => void;
   /** For tests and benchmarks: times that are otherwise those of the design, in milliseconds. */
   readonly times?: Partial<typeof defaultTimes>;
 }
@@ -96,7 +98,7 @@ const openPolicy = 'no vaultPolicy: every namespace may read every vault the tok
  * @throws ListenError, CertificateError when it cannot listen; LeaseError when it led and does not any more
  */
 export async function runOperator(options: OperatorOptions, stop: AbortSignal): Promise<void> {
-  const { config, credentials, log, clock = systemClock, random = systemRandom, onReady } = options;
+  const { config, credentials, log, clock = systemClock, random = systemRandom, onReady, onFailed } = options;
   const { settleTime, fullListingInterval, outageGrace, policyInterval } = { ...defaultTimes, ...options.times };
   // The end of one part, for whatever reason, is the end of all: nothing goes on half alive.
   const failed = new AbortController();
@@ -356,6 +358,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     await Promise.race([Promise.all(running), ...(holding === undefined ? [] : [holding])]);
   } catch (error) {
     failed.abort();
+    onFailed?.(error);
     // Somebody else may act by now: nothing that is under way is waited for.
     if (error instanceof LeaseError) await kube.close();
     throw error;
@@ -368,8 +371,9 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     heartbeat?.stop();
     rollouts.close();
     stopCertificateWatch?.();
-    await Promise.all([...listeners.map((listener) => listener.close()), kube.close(), ownKube.close(), connect.close()]);
+    // Whatever else may hang, the records are kept.
     await audit.close();
+    await Promise.all([...listeners.map((listener) => listener.close()), kube.close(), ownKube.close(), connect.close()]);
   }
 
   function run(name: ControllerName, queue: WorkQueue, reconcile: ControllerOptions['reconcile']): Promise<void> {
