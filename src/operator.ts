@@ -309,6 +309,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   const running: Promise<void>[] = [];
   /** Namespaces that have been read; undefined stands for all. */
   const namespacesRead = new Set<string | undefined>();
+  let allRead = false;
   /** Writes under way have ended. */
   const settled = new AbortController();
   let holding: Promise<void> | undefined;
@@ -329,6 +330,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     // Followed by replicas that wait, too: whoever begins to lead heeds the latest.
     running.push(reflection.ended, followPolicy());
     await Promise.race([reflection.started, reflection.ended]);
+    allRead = true;
     if (election !== undefined && !signal.aborted) {
       log.info('the cluster has been read; waiting to lead');
       await Promise.race([election.acquire(signal), reflection.ended]);
@@ -542,7 +544,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
         },
         { name: 'workers', problem: progress.problem },
       ],
-      readyz: [{ name: 'caches', problem: () => (namespacesRead.size > 0 ? undefined : 'still reading the cluster') }],
+      readyz: [{ name: 'caches', problem: () => (allRead ? undefined : 'still reading the cluster') }],
     });
     return listen('--health-probe-bind-address', address, health);
   }
