@@ -298,7 +298,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
       'consumer-status': consumerStatusQueue,
     },
     workers,
-    resources: () => resourceStates({ ...cache, statuses, deployments: deploymentReconciler }),
+    resources: () => resourceStates({ ...cache, statuses, deployments: leads ? deploymentReconciler : undefined }),
     waiting: () => workloadReconciler.waiting(),
     rollouts: () => rollouts.places,
     connectFailure: () => connect.outage()?.failure.reason,

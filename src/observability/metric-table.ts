@@ -97,7 +97,7 @@ export const metricTable = {
   keyturn_build_info: { type: 'gauge', help: 'Always 1', labels: { version: 'version of Keyturn' } },
   keyturn_resources: {
     type: 'gauge',
-    help: 'Resources and annotated Deployments, by what became of their Secrets',
+    help: 'Resources and annotated Deployments, by what became of their Secrets; Deployments are told of by the leader alone',
     labels: {
       kind: 'OnePasswordItem, Deployment',
       ready: 'True, False, Unknown',
