@@ -19,7 +19,7 @@ import { runPoll } from './controllers/poll.ts';
 import { restartEntry } from './controllers/restart-entry.ts';
 import { createRestartNews } from './controllers/restart-news.ts';
 import { resourceStates } from './controllers/resource-states.ts';
-import { type Cause, createRollouts } from './controllers/rollouts.ts';
+import { type Cause, createRollouts, type RolloutEnd } from './controllers/rollouts.ts';
 import { recordDeletions } from './controllers/secret-deletions.ts';
 import { createSecretSync } from './controllers/secret-sync.ts';
 import { watchPolicy } from './controllers/policy-watch.ts';
@@ -90,6 +90,11 @@ const defaultTimes = {
   outageGrace: 60_000,
   /** The config file is looked at this often for another vault policy. */
   policyInterval: 10_000,
+};
+const rolloutEnds: Readonly<Record<RolloutEnd, string>> = {
+  completed: 'rolled',
+  failed: 'rollout makes no progress',
+  reverted: 'somebody took the restart back',
 };
 const openPolicy = 'no vaultPolicy: every namespace may read every vault the token reaches';
 
@@ -191,7 +196,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     onHeld: (item) => triggers.rolloutsHeld(item),
     onEnd(workload, result, causes) {
       const { kind, namespace, name } = workload;
-      log[result === 'failed' ? 'warn' : 'info']({ kind, namespace, name }, result === 'failed' ? 'rollout makes no progress' : 'rolled');
+      log[result === 'completed' ? 'info' : 'warn']({ kind, namespace, name }, rolloutEnds[result]);
       metrics.restart(workload, result);
       if (result === 'completed') causes.forEach(rolled);
     },

@@ -128,7 +128,7 @@ export const metricTable = {
   },
   keyturn_restarts_total: {
     type: 'counter',
-    help: 'Restarts of workloads, by what became of them: each that is restarted is counted again when its rollout has completed or failed',
+    help: 'Restarts of workloads, by what became of them: each that is restarted is counted again when its rollout has completed, failed or been reverted',
     labels: { kind: workloadKinds, result: restartResults },
     namespaced: true,
   },

@@ -58,7 +58,7 @@ describe('the metrics', () => {
     const writes = await scrape(create(), 'keyturn_secret_writes_total');
     expect(Object.keys(writes)).toHaveLength(5);
     expect(Object.values(writes)).toEqual([0, 0, 0, 0, 0]);
-    expect(Object.keys(await scrape(create(), 'keyturn_restarts_total'))).toHaveLength(4 * 7);
+    expect(Object.keys(await scrape(create(), 'keyturn_restarts_total'))).toHaveLength(4 * 8);
   });
 });
 
