@@ -27,7 +27,7 @@ import { createTriggers } from './controllers/triggers.ts';
 import { createVaultAccess } from './controllers/vault-access.ts';
 import { createWorkloadReconciler } from './controllers/workload-reconciler.ts';
 import { createAccessReview } from './kube/access-review.ts';
-import { createKubeClient, isConflict, isFenced, KubeError } from './kube/client.ts';
+import { createKubeClient, isConflict, isFenced, isUncertain, KubeError } from './kube/client.ts';
 import { createClusterCache, isOptional, reflectCluster } from './kube/cluster-cache.ts';
 import type { LoadCredentials } from './kube/credentials.ts';
 import { createEventRecorder, type EventSubject } from './kube/events.ts';
@@ -393,12 +393,18 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
         onError: (key, error) =>
           isConflict(error) || isFenced(error)
             ? log.debug({ controller: name, key, ...describeError(error) }, 'reconcile failed; trying again')
-            : failureLog.failed(`${name} ${key}`, error, { controller: name, key }),
+            : reconcileFailed(name, key, error),
         pauseAfter,
         onReconciled: (result, duration) => metrics.reconciled(name, result, duration),
       },
       signal,
     );
+  }
+
+  /** While the API server does not answer, all keys fail alike: one of them speaks for the others. */
+  function reconcileFailed(controller: ControllerName, key: string, error: unknown): void {
+    const cause = error instanceof KubeError && isUncertain(error) ? `${error.status} ${error.reason}` : undefined;
+    failureLog.failed(`${controller} ${cause ?? key}`, error, { controller, key }, cause);
   }
 
   async function followPolicy(): Promise<void> {
