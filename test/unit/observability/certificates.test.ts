@@ -139,7 +139,7 @@ describe('metrics over TLS', () => {
     // Who came before has been let in.
     await get(listener.port, pair.cert);
     await listener.close();
-    await closed;
+    expect(await closed).toEqual([false]);
   });
 
   it('are for nobody when the review fails', async () => {
