@@ -109,7 +109,7 @@ export function readConfig(environment: Environment, args: readonly string[], ci
   const config: Config = {
     connectHost: values.connectHost ?? '',
     connectToken: values.connectToken ?? '',
-    connectTokenFile: values.connectTokenFile,
+    connectTokenFile: givesWay(read) ? undefined : values.connectTokenFile,
     connectCa: certificates(read, problems),
     connectProxy: connectProxy(values, problems, warnings),
     requireConnectTls: values.requireConnectTls,
@@ -135,7 +135,7 @@ export function readConfig(environment: Environment, args: readonly string[], ci
     clusterName: values.clusterName,
     podName,
     plan: values.plan,
-    logLevel: values.logLevel ?? values.zapLogLevel ?? 'info',
+    logLevel: (flags.values.has('log-level') ? values.logLevel : (values.zapLogLevel ?? values.logLevel)) ?? 'info',
     logFormat: values.logFormat ?? (circumstances.terminal === true ? 'text' : 'json'),
     configFile: values.config,
     vaultPolicy: values.vaultPolicy,
@@ -149,6 +149,11 @@ export function readConfig(environment: Environment, args: readonly string[], ci
 export function wantsPrinted(args: readonly string[]): 'help' | 'version' | undefined {
   const { values } = readFlags(args);
   return (['help', 'version'] as const).find((name) => trueOrFalse.schema.safeParse(values.get(name)).data === true);
+}
+
+/** The kubeconfig that a flag names: before the configuration is read, so that what is wrong with it is told with all else. */
+export function kubeconfigFlag(args: readonly string[]): string | undefined {
+  return readFlags(args).values.get('kubeconfig');
 }
 
 /** The environment as the process needs it no more, for whoever it starts: without tokens. */
@@ -173,10 +178,17 @@ export function readVaultPolicy(path: string): VaultPolicyFile {
   return found.length > 0 ? { problem: found.join('; ') } : { policy: values.vaultPolicy };
 }
 
+/** A variable wins over the file: the token itself, too, over the file of a token that is named there. */
+function givesWay({ kind }: ReadValues): boolean {
+  return kind('connectToken') === 'variable' && kind('connectTokenFile') === 'file';
+}
+
 /** Where Connect is, and the token for it. */
-function checkConnect({ values, source }: ReadValues, variable: (name: string) => string | undefined, problems: string[]): void {
+function checkConnect(read: ReadValues, variable: (name: string) => string | undefined, problems: string[]): void {
+  const { values, source } = read;
   const host = source('connectHost');
-  const [token, tokenFile] = [source('connectToken'), source('connectTokenFile')];
+  const token = source('connectToken');
+  const tokenFile = givesWay(read) ? undefined : source('connectTokenFile');
   if (host === undefined && variable('OP_SERVICE_ACCOUNT_TOKEN') !== undefined) {
     problems.push(
       'OP_SERVICE_ACCOUNT_TOKEN is set, but items are read from a Connect server only: set OP_CONNECT_HOST and OP_CONNECT_TOKEN',

@@ -1,5 +1,5 @@
 import { constants } from 'node:os';
-import { type Config, ConfigError, helpText, readConfig, takeEnvironment, wantsPrinted } from './config.ts';
+import { type Config, ConfigError, helpText, kubeconfigFlag, readConfig, takeEnvironment, wantsPrinted } from './config.ts';
 import { credentialsFrom, type LoadCredentials } from './kube/credentials.ts';
 import { createLog, describeError } from './observability/log.ts';
 import { runOperator } from './operator.ts';
@@ -8,7 +8,7 @@ import { systemClock } from './runtime/clock.ts';
 import { forbidMemoryDumps } from './runtime/memory-dumps.ts';
 import { version } from './version.ts';
 
-/** How long what is under way at a signal may take to end, in milliseconds: the whole is to take less than ten seconds. */
+/** How long what is under way at a signal, or an error, may take to end, in milliseconds: the whole is to take less than ten seconds. */
 const shutdownTime = 9_000;
 
 const terminal = process.stdout.isTTY;
@@ -30,7 +30,7 @@ const environment = takeEnvironment(process.env);
 const printed = wantsPrinted(args);
 if (printed !== undefined) await print(printed === 'help' ? helpText(version) : `keyturn ${version}\n`, 0);
 
-const credentials = credentialsFrom();
+const credentials = credentialsFrom(kubeconfigFlag(args));
 const config = configure(credentials);
 log = createLog(config.logLevel, { format: config.logFormat });
 
@@ -39,7 +39,8 @@ if (config.plan) await printPlan();
 for (const warning of config.warnings) log.warn(warning);
 
 try {
-  await runOperator({ config, credentials, log }, stopAtSignals());
+  const onFailed = (error: unknown): void => void systemClock.after(shutdownTime, () => fail(error));
+  await runOperator({ config, credentials, log, onFailed }, stopAtSignals());
   process.exit(0);
 } catch (error) {
   fail(error);
@@ -105,7 +106,7 @@ function credentialProblems(load: LoadCredentials): string[] {
     return [];
   } catch {
     return [
-      'there is no cluster to talk to: set KUBECONFIG to a kubeconfig that can be read and has a current context, or run in a pod with a service account',
+      'there is no cluster to talk to: set KUBECONFIG or --kubeconfig to a kubeconfig that can be read and has a current context, or run in a pod with a service account',
     ];
   }
 }

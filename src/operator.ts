@@ -19,7 +19,7 @@ import { runPoll } from './controllers/poll.ts';
 import { restartEntry } from './controllers/restart-entry.ts';
 import { createRestartNews } from './controllers/restart-news.ts';
 import { resourceStates } from './controllers/resource-states.ts';
-import { type Cause, createRollouts } from './controllers/rollouts.ts';
+import { type Cause, createRollouts, type RolloutEnd } from './controllers/rollouts.ts';
 import { recordDeletions } from './controllers/secret-deletions.ts';
 import { createSecretSync } from './controllers/secret-sync.ts';
 import { watchPolicy } from './controllers/policy-watch.ts';
@@ -27,7 +27,7 @@ import { createTriggers } from './controllers/triggers.ts';
 import { createVaultAccess } from './controllers/vault-access.ts';
 import { createWorkloadReconciler } from './controllers/workload-reconciler.ts';
 import { createAccessReview } from './kube/access-review.ts';
-import { createKubeClient, isConflict, isFenced, KubeError } from './kube/client.ts';
+import { createKubeClient, isConflict, isFenced, isUncertain, KubeError } from './kube/client.ts';
 import { createClusterCache, isOptional, reflectCluster } from './kube/cluster-cache.ts';
 import type { LoadCredentials } from './kube/credentials.ts';
 import { createEventRecorder, type EventSubject } from './kube/events.ts';
@@ -62,6 +62,8 @@ export interface OperatorOptions {
   readonly auditSink?: AuditSink;
   /** Called once the cluster has been read and the controllers run. */
   readonly onReady?: () => void;
+  /** Called when it ends by an error, before what is under way has ended. */
+  readonly onFailed?: (error: unknown) => void;
   /** For tests and benchmarks: times that are otherwise those of the design, in milliseconds. */
   readonly times?: Partial<typeof defaultTimes>;
 }
@@ -89,6 +91,11 @@ const defaultTimes = {
   /** The config file is looked at this often for another vault policy. */
   policyInterval: 10_000,
 };
+const rolloutEnds: Readonly<Record<RolloutEnd, string>> = {
+  completed: 'rolled',
+  failed: 'rollout makes no progress',
+  reverted: 'somebody took the restart back',
+};
 const openPolicy = 'no vaultPolicy: every namespace may read every vault the token reaches';
 
 /**
@@ -96,7 +103,7 @@ const openPolicy = 'no vaultPolicy: every namespace may read every vault the tok
  * @throws ListenError, CertificateError when it cannot listen; LeaseError when it led and does not any more
  */
 export async function runOperator(options: OperatorOptions, stop: AbortSignal): Promise<void> {
-  const { config, credentials, log, clock = systemClock, random = systemRandom, onReady } = options;
+  const { config, credentials, log, clock = systemClock, random = systemRandom, onReady, onFailed } = options;
   const { settleTime, fullListingInterval, outageGrace, policyInterval } = { ...defaultTimes, ...options.times };
   // The end of one part, for whatever reason, is the end of all: nothing goes on half alive.
   const failed = new AbortController();
@@ -133,12 +140,17 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     required: config.audit.required,
     onWritten: metrics.auditWritten,
     onLost: metrics.auditLost,
-    onFailing: (error) =>
+    onFailing(error) {
+      metrics.setAuditFailing(true);
       log.error(
         { ...auditLog, error },
         `audit records are lost${config.audit.required ? ', and nothing is retrieved until they can be written' : ''}`,
-      ),
-    onResumed: (lost) => log.warn({ ...auditLog, lost }, 'audit records are written again'),
+      );
+    },
+    onResumed(lost) {
+      metrics.setAuditFailing(false);
+      log.warn({ ...auditLog, lost }, 'audit records are written again');
+    },
   });
   let token: ConnectToken | undefined;
   token = createConnectToken({
@@ -184,7 +196,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     onHeld: (item) => triggers.rolloutsHeld(item),
     onEnd(workload, result, causes) {
       const { kind, namespace, name } = workload;
-      log[result === 'failed' ? 'warn' : 'info']({ kind, namespace, name }, result === 'failed' ? 'rollout makes no progress' : 'rolled');
+      log[result === 'completed' ? 'info' : 'warn']({ kind, namespace, name }, rolloutEnds[result]);
       metrics.restart(workload, result);
       if (result === 'completed') causes.forEach(rolled);
     },
@@ -222,6 +234,10 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
       log.warn(
         { reason: 'CRDOutdated' },
         'the CRD of OnePasswordItem drops fields of the status: apply that of this version; all works meanwhile',
+      ),
+    onNoStatus: () =>
+      log.error(
+        'the status of OnePasswordItem cannot be written, for its CRD has no subresource for it: apply that of this version; Secrets are made meanwhile',
       ),
     onTransition: (resource, readiness) => announcer.transition(eventSubject(resource), readiness),
   });
@@ -287,7 +303,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
       'consumer-status': consumerStatusQueue,
     },
     workers,
-    resources: () => resourceStates({ ...cache, statuses, deployments: deploymentReconciler }),
+    resources: () => resourceStates({ ...cache, statuses, deployments: leads ? deploymentReconciler : undefined }),
     waiting: () => workloadReconciler.waiting(),
     rollouts: () => rollouts.places,
     connectFailure: () => connect.outage()?.failure.reason,
@@ -298,6 +314,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   const running: Promise<void>[] = [];
   /** Namespaces that have been read; undefined stands for all. */
   const namespacesRead = new Set<string | undefined>();
+  let allRead = false;
   /** Writes under way have ended. */
   const settled = new AbortController();
   let holding: Promise<void> | undefined;
@@ -318,6 +335,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     // Followed by replicas that wait, too: whoever begins to lead heeds the latest.
     running.push(reflection.ended, followPolicy());
     await Promise.race([reflection.started, reflection.ended]);
+    allRead = true;
     if (election !== undefined && !signal.aborted) {
       log.info('the cluster has been read; waiting to lead');
       await Promise.race([election.acquire(signal), reflection.ended]);
@@ -347,6 +365,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     await Promise.race([Promise.all(running), ...(holding === undefined ? [] : [holding])]);
   } catch (error) {
     failed.abort();
+    onFailed?.(error);
     // Somebody else may act by now: nothing that is under way is waited for.
     if (error instanceof LeaseError) await kube.close();
     throw error;
@@ -359,8 +378,9 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     heartbeat?.stop();
     rollouts.close();
     stopCertificateWatch?.();
-    await Promise.all([...listeners.map((listener) => listener.close()), kube.close(), ownKube.close(), connect.close()]);
+    // Whatever else may hang, the records are kept.
     await audit.close();
+    await Promise.all([...listeners.map((listener) => listener.close()), kube.close(), ownKube.close(), connect.close()]);
   }
 
   function run(name: ControllerName, queue: WorkQueue, reconcile: ControllerOptions['reconcile']): Promise<void> {
@@ -373,12 +393,18 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
         onError: (key, error) =>
           isConflict(error) || isFenced(error)
             ? log.debug({ controller: name, key, ...describeError(error) }, 'reconcile failed; trying again')
-            : failureLog.failed(`${name} ${key}`, error, { controller: name, key }),
+            : reconcileFailed(name, key, error),
         pauseAfter,
         onReconciled: (result, duration) => metrics.reconciled(name, result, duration),
       },
       signal,
     );
+  }
+
+  /** While the API server does not answer, all keys fail alike: one of them speaks for the others. */
+  function reconcileFailed(controller: ControllerName, key: string, error: unknown): void {
+    const cause = error instanceof KubeError && isUncertain(error) ? `${error.status} ${error.reason}` : undefined;
+    failureLog.failed(`${controller} ${cause ?? key}`, error, { controller, key }, cause);
   }
 
   async function followPolicy(): Promise<void> {
@@ -530,7 +556,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
         },
         { name: 'workers', problem: progress.problem },
       ],
-      readyz: [{ name: 'caches', problem: () => (namespacesRead.size > 0 ? undefined : 'still reading the cluster') }],
+      readyz: [{ name: 'caches', problem: () => (allRead ? undefined : 'still reading the cluster') }],
     });
     return listen('--health-probe-bind-address', address, health);
   }
@@ -543,7 +569,17 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     const flag = '--metrics-bind-address';
     if (config.metricsSecure === undefined) return await listen(flag, address, { '/metrics': scrape });
     const { certFile, keyFile } = config.metricsSecure;
-    const review = createAccessReview({ kube: ownKube, clock, path: '/metrics', verb: 'get' });
+    const review = createAccessReview({
+      kube: ownKube,
+      clock,
+      path: '/metrics',
+      verb: 'get',
+      onFailure: (error) =>
+        log.error(
+          describeError(error),
+          'metrics are given to nobody: the API server does not say who may read them; bind the ClusterRole system:auth-delegator',
+        ),
+    });
     const files = certFile === undefined || keyFile === undefined ? undefined : { certFile, keyFile };
     const pair = files === undefined ? selfSignedCertificate(clock.now()) : readCertificate(files);
     const listener = await listen(flag, address, { '/metrics': authorized(scrape, review) }, pair);

@@ -8,7 +8,7 @@ const introduction = `<!-- Generated from src/config/settings.ts by \`npm run co
 
 A setting is taken from its flag, else from its variable, else from its key in the file that \`--config\` names, else it is the default. Flags may
 be written with one dash or two, as \`--name=value\` or \`--name value\`; a flag that is true or false may stand alone, and then means true. An empty
-variable is an unset one, and so is an empty key. A mistake ends the process with exit code 2, after every mistake was told with its cure.
+variable is an unset one, and so are an empty flag and an empty key. A mistake ends the process with exit code 2, after every mistake was told with its cure.
 
 \`\`\`yaml
 # keyturn --config keyturn.yaml

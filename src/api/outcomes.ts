@@ -5,10 +5,10 @@ export const secretWriteResults = ['created', 'updated', 'conflict', 'refused', 
 export type SecretWriteResult = (typeof secretWriteResults)[number];
 
 /**
- * What became of a restart: `restarted` when its rollout begins, and `completed` or `failed` when that ends; `on_delete` leaves it to whoever
- * deletes the pods.
+ * What became of a restart: `restarted` when its rollout begins, and when that ends `completed`, `failed`, or `reverted` when somebody went back to
+ * another template; `on_delete` leaves it to whoever deletes the pods.
  */
-export const restartResults = ['restarted', 'on_delete', 'would_restart', 'skipped', 'refused', 'completed', 'failed'] as const;
+export const restartResults = ['restarted', 'on_delete', 'would_restart', 'skipped', 'refused', 'completed', 'failed', 'reverted'] as const;
 export type RestartResult = (typeof restartResults)[number];
 
 /**

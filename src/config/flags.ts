@@ -15,7 +15,10 @@ const shapes = new Map(
   }),
 );
 
-/** Flags as Go reads them: one dash or two, `--name=value` or `--name value`, a switch alone means true. */
+/**
+ * Flags as Go reads them: one dash or two, `--name=value` or `--name value`, a switch alone means true. An empty text, which Go has for a default,
+ * is as if the flag were not there.
+ */
 export function readFlags(args: readonly string[]): Flags {
   const values = new Map<string, string>();
   const problems: string[] = [];
@@ -34,13 +37,14 @@ export function readFlags(args: readonly string[]): Flags {
       problems.push(unknown(name, index + 1));
       continue;
     }
-    let value = given ?? 'true';
+    let value: string | undefined = given ?? 'true';
     if (given === undefined && shape === 'value') {
       index += 1;
-      value = args[index] ?? '';
+      value = args[index];
     }
     if (ignoredFlags.has(name)) ignored.add(`--${name}`);
-    else if (value === '') problems.push(`--${name} needs a value`);
+    else if (value === undefined || (value === '' && shape === 'switch')) problems.push(`--${name} needs a value`);
+    else if (value === '') values.delete(name);
     else values.set(name, value);
   }
   return { values, problems, warnings: ignored.size > 0 ? [`accepted, but without effect here: ${[...ignored].join(', ')}`] : [] };

@@ -138,7 +138,7 @@ export const settings = {
     flag: 'polling-interval',
     variables: ['POLLING_INTERVAL'],
     default: '10',
-    about: 'Seconds between looks at Connect; a quiet one costs one request. A malformed variable is a warning, and means the default.',
+    about: 'Seconds between looks at Connect; a quiet one costs one request. A malformed variable is a warning, and counts for nothing.',
   }),
   vaultPolicy: setting({
     group: 'Connect server',
@@ -169,6 +169,7 @@ export const settings = {
   kubeconfig: setting({
     group: 'Cluster',
     type: filePath,
+    flag: 'kubeconfig',
     variables: ['KUBECONFIG'],
     inFile: false,
     default: undefined,
@@ -448,7 +449,6 @@ export const ignoredFlags: ReadonlyMap<string, 'switch' | 'value'> = new Map([
   ['webhook-cert-path', 'value'],
   ['webhook-cert-name', 'value'],
   ['webhook-cert-key', 'value'],
-  ['kubeconfig', 'value'],
 ]);
 
 /** A name under which somebody may look for a place to put the token itself: `connect-token`, `OP_CONNECT_TOKEN`, `token`. */

@@ -15,25 +15,34 @@ export interface ReadValues {
   readonly values: Values;
   /** The source of a setting as people know it, for instance `--log-level` or `OP_CONNECT_HOST`; undefined for a default. */
   readonly source: (name: SettingName) => string | undefined;
+  /** Undefined for a default. */
+  readonly kind: (name: SettingName) => Given['kind'] | undefined;
 }
 
 /** Takes each setting from the first source that has it. What cannot be read is a problem, and counts as its default. */
 export function readValues(sources: Sources, problems: string[], warnings: string[]): ReadValues {
   const found = new Map(settingNames.map((name) => [name, find(name, sources)]));
-  const values = Object.fromEntries(
-    settingNames.map((name): [SettingName, unknown] => {
-      const given = found.get(name);
-      const { type, default: fallback } = settingOf(name);
-      const otherwise = fallback === undefined ? undefined : type.schema.parse(fallback);
-      if (given === undefined) return [name, otherwise];
-      const result = type.schema.safeParse(given.value);
-      if (result.success) return [name, result.data];
-      if (name === 'pollingInterval' && given.kind === 'variable') warnings.push(`${given.source} ${type.must}: using ${fallback}`);
-      else problems.push(...complaints(name, given.source, result.error.issues));
-      return [name, otherwise];
-    }),
-  );
-  return { values: values as unknown as Values, source: (name) => found.get(name)?.source };
+  const values = Object.fromEntries(settingNames.map((name): [SettingName, unknown] => [name, valueOf(name, found.get(name))]));
+  return {
+    values: values as unknown as Values,
+    source: (name) => found.get(name)?.source,
+    kind: (name) => found.get(name)?.kind,
+  };
+
+  function valueOf(name: SettingName, given: Given | undefined): unknown {
+    const { type, default: fallback } = settingOf(name);
+    const otherwise = fallback === undefined ? undefined : type.schema.parse(fallback);
+    if (given === undefined) return otherwise;
+    const result = type.schema.safeParse(given.value);
+    if (result.success) return result.data;
+    if (name === 'pollingInterval' && given.kind === 'variable') {
+      const next = find(name, { ...sources, variable: () => undefined });
+      warnings.push(`${given.source} ${type.must}: using ${next?.source ?? fallback}`);
+      return valueOf(name, next);
+    }
+    problems.push(...complaints(name, given.source, result.error.issues));
+    return otherwise;
+  }
 }
 
 interface Given {

@@ -103,6 +103,11 @@ type Read<T> = (body: Uint8Array, noteVersion: (version: number) => void) => T;
 const mebibyte = 1024 * 1024;
 /** Bounds of answers in bytes. A Secret holds 1 MiB at most, so a file that is larger can never be written. */
 const limits = { listing: 64 * mebibyte, item: 8 * mebibyte, file: mebibyte };
+/**
+ * After so many requests a connection is replaced, about ten minutes of quiet looks: one that lasted for ever would show neither a certificate that
+ * was renewed nor one that was not, nor where the name leads by now.
+ */
+const requestsPerConnection = 60;
 /** In milliseconds; `body` between two pieces of it, `whole` from the first byte sent to the last received. */
 const timeouts = { connect: 5_000, headers: 8_000, body: 8_000, whole: 60_000 };
 
@@ -122,12 +127,14 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
   const { host, token, userAgent, clock, parallelRequests = 32, onRequest, onCertificate, onOutage, ca, proxy } = options;
   const base = new URL(host.endsWith('/') ? host : `${host}/`);
   const settings = {
-    connect: { timeout: timeouts.connect, rejectUnauthorized: true, allowH2: false, ...(ca !== undefined && { ca }) },
+    // A session that is resumed shows no certificate.
+    connect: { timeout: timeouts.connect, rejectUnauthorized: true, allowH2: false, maxCachedSessions: 0, ...(ca !== undefined && { ca }) },
     connections: parallelRequests,
     allowH2: false,
     headersTimeout: timeouts.headers,
     bodyTimeout: timeouts.body,
     keepAliveTimeout: 30_000,
+    maxRequestsPerClient: requestsPerConnection,
     onCertificate,
   };
   const agent = proxy === undefined ? createAgent(settings) : createProxyAgent({ ...settings, proxy });

@@ -24,16 +24,19 @@ export interface ItemStatusesOptions {
   readonly kube: KubeClient;
   /** The CRD turned out to drop fields of our status. */
   readonly onOutdated: (resource: OnePasswordItem) => void;
+  /** The CRD turned out to have no status that could be written; called once, and again when it had one meanwhile. */
+  readonly onNoStatus: () => void;
   /** `Ready` has another reason than before. */
   readonly onTransition: (resource: OnePasswordItem, readiness: Readiness, before: string | undefined) => void;
 }
 
 const outdatedNote = '; CRDOutdated: the CRD drops fields of the status, apply that of this version';
 
-export function createItemStatuses({ items, kube, onOutdated, onTransition }: ItemStatusesOptions): ItemStatuses {
+export function createItemStatuses({ items, kube, onOutdated, onNoStatus, onTransition }: ItemStatusesOptions): ItemStatuses {
   /** Statuses that did not come back whole, with the `resourceVersion` that the write came to. */
   const dropped = new Map<string, { readonly uid: string; readonly resourceVersion: string; readonly status: OnePasswordItemStatus }>();
   let outdated = false;
+  let withoutStatus = false;
 
   function of(resource: OnePasswordItem): OnePasswordItemStatus {
     const remembered = dropped.get(objectKey(resource));
@@ -82,16 +85,22 @@ export function createItemStatuses({ items, kube, onOutdated, onTransition }: It
     else dropped.set(objectKey(resource), { uid: resource.uid, resourceVersion, status: sent });
   }
 
-  /** Undefined when the resource is gone. */
+  /** Undefined when the resource is gone, or its CRD has no status that could be written. */
   async function write(resource: OnePasswordItem, status: object, signal: AbortSignal): Promise<OnePasswordItem | undefined> {
-    try {
-      const path = `${objectPath(onePasswordItems, resource)}/status`;
-      const body = { metadata: { uid: resource.uid }, status };
-      return reduceOnePasswordItem(await kube.request<WireObject>({ method: 'PATCH', path, query: { fieldManager }, body, signal }));
-    } catch (error) {
-      if (error instanceof KubeError && error.status === 404) return undefined;
-      throw error;
+    const path = objectPath(onePasswordItems, resource);
+    const body = { metadata: { uid: resource.uid }, status };
+    const written = await orGone(
+      kube.request<WireObject>({ method: 'PATCH', path: `${path}/status`, query: { fieldManager }, body, signal }),
+    );
+    if (written === undefined) {
+      // The answer is the same when there is no such path.
+      const isThere = (await orGone(kube.request<WireObject>({ method: 'GET', path, signal })))?.metadata?.uid === resource.uid;
+      if (isThere && !withoutStatus) onNoStatus();
+      withoutStatus ||= isThere;
+      return undefined;
     }
+    withoutStatus = false;
+    return reduceOnePasswordItem(written);
   }
 
   async function reportConsumers(resource: OnePasswordItem, consumers: ConsumerStatus, signal: AbortSignal): Promise<void> {
@@ -101,6 +110,16 @@ export function createItemStatuses({ items, kube, onOutdated, onTransition }: It
   }
 
   return { of, report, reportConsumers, forget: (key) => void dropped.delete(key) };
+}
+
+/** Undefined instead of 404. */
+async function orGone<T>(answer: Promise<T>): Promise<T | undefined> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error instanceof KubeError && error.status === 404) return undefined;
+    throw error;
+  }
 }
 
 /** A merge patch adds to a map: revisions that are no longer recorded must be taken out by name. */

@@ -14,7 +14,8 @@ export interface ResourceStatesOptions {
   readonly items: Store<OnePasswordItem>;
   readonly workloads: Store<Workload>;
   readonly statuses: Pick<ItemStatuses, 'of'>;
-  readonly deployments: Pick<DeploymentReconciler, 'failureOf'>;
+  /** Undefined in a process that does not lead: what came of the last attempt is known to the leader alone, so it tells of Deployments. */
+  readonly deployments: Pick<DeploymentReconciler, 'failureOf'> | undefined;
 }
 
 /** What has become of every resource, and of every Deployment that asks for a Secret by annotations. */
@@ -23,6 +24,7 @@ export function* resourceStates({ items, workloads, statuses, deployments }: Res
     const condition = readyCondition(statuses.of(resource).conditions);
     yield { kind, namespace: resource.namespace, ...(condition === undefined ? pending : boundedState(condition)) };
   }
+  if (deployments === undefined) return;
   for (const workload of workloads.values()) {
     const { namespace, claim } = workload;
     if (claim === undefined) continue;

@@ -1,4 +1,5 @@
 import { annotations } from '../api/names.ts';
+import type { RestartResult } from '../api/outcomes.ts';
 import { type Workload, workloadKey } from '../kube/workload.ts';
 import type { Clock } from '../runtime/clock.ts';
 
@@ -17,6 +18,8 @@ export interface Cause {
   readonly version: string;
 }
 
+export type RolloutEnd = Extract<RestartResult, 'completed' | 'failed' | 'reverted'>;
+
 export interface RolloutsOptions {
   readonly clock: Clock;
   readonly budget: RolloutBudget;
@@ -24,8 +27,8 @@ export interface RolloutsOptions {
   readonly onTurn: (key: string) => void;
   /** Rollouts of an item were held, or are no longer. */
   readonly onHeld: (item: string) => void;
-  /** A rollout has ended well, or has been given up. */
-  readonly onEnd: (workload: Workload, result: 'completed' | 'failed', causes: readonly Cause[]) => void;
+  /** A rollout has ended well, has been given up, or somebody took it back. */
+  readonly onEnd: (workload: Workload, result: RolloutEnd, causes: readonly Cause[]) => void;
 }
 
 /** The rollouts that we began: how many there may be at a time, and how they end. */
@@ -181,8 +184,9 @@ export function createRollouts({ clock, budget, onTurn, onHeld, onEnd }: Rollout
     rollout.failed = true;
     rollout.cancel();
     giveUpPlace(rollout);
-    if (!rollout.wasWell) return;
     onEnd(rollout.latest, 'failed', rollout.causes);
+    // What was not well before may not have failed by us.
+    if (!rollout.wasWell) return;
     for (const cause of rollout.causes) count(cause, ({ failed }) => failed.add(key));
   }
 
@@ -259,9 +263,9 @@ export function createRollouts({ clock, budget, onTurn, onHeld, onEnd }: Rollout
       if (workload.rollout.complete) {
         drop(key);
         // What is complete then is something else, and proves nothing.
-        if (isTakenBack(rollout.begun, workload)) return;
-        onEnd(workload, 'completed', rollout.causes);
-        succeed(workload, rollout.causes);
+        const takenBack = isTakenBack(rollout.begun, workload);
+        onEnd(workload, takenBack ? 'reverted' : 'completed', rollout.causes);
+        if (!takenBack) succeed(workload, rollout.causes);
       } else if (!rollout.failed && !workload.onDelete) {
         // Until its controller has seen the new template, the status is that of the rollout before.
         if (workload.observed && workload.rollout.failed && rollout.wasWell) fail(key, rollout);

@@ -47,7 +47,7 @@ export interface WorkloadReconciler {
   readonly latestKnown: (secretKey: string) => number;
   /** True when a change of a Secret, by its name, has called for a restart of a workload that has not begun. */
   readonly isWaiting: (key: string, secret: string) => boolean;
-  /** The workloads that wait, each for what and since when, by the monotonic clock; who has waited longest comes first. */
+  /** The workloads that wait, each for what and since when, by the monotonic clock. */
   readonly waiting: () => Iterable<WaitingRestart>;
   /** Takes note of the rollouts in a namespace, or in all, that a process before this one began. */
   readonly takeOver: (namespace: string | undefined) => void;
@@ -67,6 +67,8 @@ export interface WaitingRestart {
   readonly reason: WaitReason;
 }
 
+/** What somebody asked for: how long that lasts says nothing of how long what comes after it lasts. */
+const askedFor: ReadonlySet<WaitReason> = new Set(['paused', 'interval', 'held']);
 /** How soon to look again for the history of a template that its controller has yet to write, in milliseconds. */
 const historyDelay = 1_000;
 /** Changes that come one after another delay a rollout by no more than so many debounces. */
@@ -226,10 +228,18 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
     if (waits.delete(key)) onWaiting(workload);
   }
 
-  function wait(key: string, workload: Workload, changed: readonly KeysOfSecret[], reason: WaitReason): void {
+  /** @param from since when it has waited, unless that is known */
+  function wait(
+    key: string,
+    workload: Workload,
+    changed: readonly KeysOfSecret[],
+    reason: WaitReason,
+    from: number = clock.monotonic(),
+  ): void {
     const before = waits.get(key);
     const names = new Set(changed.map(({ secret }) => secret));
-    waits.set(key, { namespace: workload.namespace, since: before?.since ?? clock.monotonic(), secrets: names, reason });
+    const goesOn = before !== undefined && (before.reason === reason || !askedFor.has(before.reason));
+    waits.set(key, { namespace: workload.namespace, since: goesOn ? before.since : from, secrets: names, reason });
     if (before !== undefined && names.size === before.secrets.size && [...names].every((name) => before.secrets.has(name))) return;
     onWaiting(workload);
   }
@@ -258,7 +268,14 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
       changed.map(({ secret }) => secret),
     );
     const hindrance = hindranceOf(key, workload, change, causes);
-    wait(key, workload, changed, hindrance?.reason ?? 'budget');
+    // A workload that is put back after each roll has waited since the first of them.
+    wait(
+      key,
+      workload,
+      changed,
+      hindrance?.reason ?? 'budget',
+      hindrance?.reason === 'reverted' ? repeats.since(key, change.revision) : undefined,
+    );
     if (hindrance !== undefined) {
       rollouts.withdraw(key);
       return hindrance.outcome;
@@ -298,6 +315,7 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
     attempts.delete(key);
     rollouts.withdraw(key);
     repeats.add(key, change.revision);
+    wait(key, workload, change.changed, 'reverted');
     news.reverted(workload, change);
     return requeue(Math.max(refusedPause, repeats.pause(key, change.revision)));
   }

@@ -12,6 +12,8 @@ export interface AccessReviewOptions {
   /** What is asked for, as a rule on `nonResourceURLs` grants it. */
   readonly path: string;
   readonly verb: string;
+  /** The API server could not say, for the first time since it did. */
+  readonly onFailure?: (error: unknown) => void;
 }
 
 interface TokenReview {
@@ -30,10 +32,16 @@ interface SubjectAccessReview {
   readonly status?: { readonly allowed?: boolean };
 }
 
+interface Answer {
+  readonly access: Access;
+  readonly until: number;
+}
+
 /** How long an answer counts, in milliseconds: a right that was taken away is heeded after a minute, one that was given much sooner. */
 const lifetimes = { allowed: 60_000, unauthenticated: 10_000, forbidden: 10_000 };
+/** Of those that allowed, and of the others. */
 const maxAnswers = 500;
-/** Tokens under review at a time: whoever sends many must not keep the API server, or us, busy. */
+/** Tokens under review at a time, beside those that were allowed before: whoever sends many must not keep the API server, or us, busy. */
 const maxReviews = 8;
 const timeout = 10_000;
 
@@ -46,11 +54,14 @@ export function createAccessReview({
   clock,
   path,
   verb,
+  onFailure,
 }: AccessReviewOptions): (authorization: string | undefined) => Promise<Access> {
-  /** By digest, the oldest first. */
-  const answers = new Map<string, { readonly access: Access; readonly until: number }>();
+  // Whoever sends one unknown token after the other must not make us forget who is allowed. By digest, the oldest first.
+  const allowed = new Map<string, Answer>();
+  const refused = new Map<string, Answer>();
   const flights = createSingleFlight<Access>();
   const underWay = new Set<string>();
+  let failing = false;
 
   async function review(token: string): Promise<keyof typeof lifetimes> {
     const { status: found } = await ask<TokenReview>('authentication.k8s.io', 'TokenReview', { token });
@@ -72,7 +83,8 @@ export function createAccessReview({
   }
 
   function keep(digest: string, access: keyof typeof lifetimes): void {
-    answers.delete(digest);
+    const answers = access === 'allowed' ? allowed : refused;
+    for (const map of [allowed, refused]) map.delete(digest);
     answers.set(digest, { access, until: clock.monotonic() + lifetimes[access] });
     if (answers.size <= maxAnswers) return;
     const [oldest = ''] = answers.keys();
@@ -83,15 +95,22 @@ export function createAccessReview({
     const token = /^Bearer +(\S+)$/i.exec(authorization ?? '')?.[1];
     if (token === undefined) return 'unauthenticated';
     const digest = createHash('sha256').update(token).digest('base64');
-    const known = answers.get(digest);
+    const known = allowed.get(digest) ?? refused.get(digest);
     if (known !== undefined && clock.monotonic() < known.until) return known.access;
-    if (!underWay.has(digest) && underWay.size >= maxReviews) return 'busy';
-    underWay.add(digest);
+    if (!allowed.has(digest)) {
+      if (!underWay.has(digest) && underWay.size >= maxReviews) return 'busy';
+      underWay.add(digest);
+    }
     return await flights(digest, async () => {
       try {
         const access = await review(token);
         keep(digest, access);
+        failing = false;
         return access;
+      } catch (error) {
+        if (!failing) onFailure?.(error);
+        failing = true;
+        throw error;
       } finally {
         underWay.delete(digest);
       }

@@ -1,6 +1,6 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createSecureServer, type Server as SecureServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 
 /** What an endpoint is told of a request. */
 export interface EndpointRequest {
@@ -66,6 +66,12 @@ export async function listen(
   };
   const secure = pair && createSecureServer({ ...timeouts, ...pair }, serve);
   const server = secure ?? createServer(timeouts, serve);
+  // Also those that have not shaken hands: the server itself knows none of them.
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => reject(new ListenError(flag, address.port, error.code ?? error.name)));
     server.listen({ port: address.port, ...(address.host !== undefined && { host: address.host }) }, () => resolve());
@@ -73,14 +79,14 @@ export async function listen(
   return {
     port: (server.address() as AddressInfo).port,
     renew: (next) => secure?.setSecureContext({ ...next }),
-    close: () => close(server),
+    close: () => close(server, sockets),
   };
 }
 
-function close(server: Server | SecureServer): Promise<void> {
+function close(server: Server | SecureServer, sockets: ReadonlySet<Socket>): Promise<void> {
   return new Promise((resolve) => {
     server.close(() => resolve());
-    server.closeAllConnections();
+    for (const socket of sockets) socket.destroy();
   });
 }
 

@@ -97,7 +97,7 @@ export const metricTable = {
   keyturn_build_info: { type: 'gauge', help: 'Always 1', labels: { version: 'version of Keyturn' } },
   keyturn_resources: {
     type: 'gauge',
-    help: 'Resources and annotated Deployments, by what became of their Secrets',
+    help: 'Resources and annotated Deployments, by what became of their Secrets; Deployments are told of by the leader alone',
     labels: {
       kind: 'OnePasswordItem, Deployment',
       ready: 'True, False, Unknown',
@@ -128,7 +128,7 @@ export const metricTable = {
   },
   keyturn_restarts_total: {
     type: 'counter',
-    help: 'Restarts of workloads, by what became of them: each that is restarted is counted again when its rollout has completed or failed',
+    help: 'Restarts of workloads, by what became of them: each that is restarted is counted again when its rollout has completed, failed or been reverted',
     labels: { kind: workloadKinds, result: restartResults },
     namespaced: true,
   },
@@ -180,6 +180,7 @@ export const metricTable = {
   keyturn_items_indexed: { type: 'gauge', help: 'Items in the listings of the vaults that are in use' },
   keyturn_audit_records_written_total: { type: 'counter', help: 'Audit records written' },
   keyturn_audit_records_lost_total: { type: 'counter', help: 'Audit records that could not be written' },
+  keyturn_audit_failing: { type: 'gauge', help: '1 from the first record that could not be written until one is written again' },
 } as const satisfies Readonly<Record<string, MetricDefinition>>;
 
 export type MetricName = keyof typeof metricTable;

@@ -24,6 +24,8 @@ export interface Metrics {
   readonly setLeader: (isLeader: boolean) => void;
   readonly auditWritten: (records: number) => void;
   readonly auditLost: (records: number) => void;
+  /** Whether audit records cannot be written, as far as is known. */
+  readonly setAuditFailing: (isFailing: boolean) => void;
   /** Is asked at each scrape. */
   readonly watch: (state: ObservedState) => void;
   /** In the text format of Prometheus. */
@@ -37,7 +39,7 @@ export interface ObservedState {
   readonly controllers: Readonly<Record<ControllerName, Pick<WorkQueue, 'due' | 'work'>>>;
   readonly workers: Readonly<Record<ControllerName, number>>;
   readonly resources: () => Iterable<ResourceState>;
-  /** The restarts that are due and have not begun, since when by the monotonic clock; the oldest comes first. */
+  /** The restarts that are due and have not begun, since when by the monotonic clock. */
   readonly waiting: () => Iterable<{ readonly namespace: string; readonly reason: WaitReason; readonly since: number }>;
   /** How many rollouts hold a place in the budget, by namespace. */
   readonly rollouts: () => Iterable<readonly [namespace: string, count: number]>;
@@ -110,13 +112,13 @@ export function createMetrics({ version, pollingInterval, namespaceLabel }: Metr
       count.set({ reason }, 0);
       oldest.set({ reason }, 0);
     }
-    const seen = new Set<string>();
+    const first = new Map<string, number>();
     for (const { namespace, reason, since } of waiting) {
       const labels = { reason, ...inNamespace(namespace) };
       count.inc(labels);
       const key = Object.values(labels).join('/');
-      if (!seen.has(key)) oldest.set(labels, (now - since) / 1000);
-      seen.add(key);
+      first.set(key, Math.min(since, first.get(key) ?? since));
+      oldest.set(labels, (now - (first.get(key) ?? since)) / 1000);
     }
   }
 
@@ -155,6 +157,7 @@ export function createMetrics({ version, pollingInterval, namespaceLabel }: Metr
     setLeader,
     auditWritten: (records) => made.keyturn_audit_records_written_total.inc(records),
     auditLost: (records) => made.keyturn_audit_records_lost_total.inc(records),
+    setAuditFailing: (isFailing) => made.keyturn_audit_failing.set(isFailing ? 1 : 0),
     watch: (state) => void (observed = state),
     async render() {
       if (observed !== undefined) observe(observed);

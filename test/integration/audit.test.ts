@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type { FaultOrder } from '../../dev/connect-server/faults.ts';
+import { freePorts } from '../../dev/control-plane/ports.ts';
 import { type ConnectServer, startConnectServer } from '../../dev/connect-server/server.ts';
 import { annotations } from '../../src/api/names.ts';
 import { tokenId } from '../../src/connect/token-id.ts';
@@ -442,7 +443,10 @@ describe('an audit log that cannot be written', () => {
   });
 
   it('stops the retrieval under --audit-required: the condition says so, the Secret stays, and all goes on by itself when it can be written', async () => {
-    const { namespace, memory, connect } = await broken(['--audit-required']);
+    const [port = 0] = await freePorts(1);
+    const failing = async (): Promise<string | undefined> =>
+      /^keyturn_audit_failing (\d)$/m.exec(await (await fetch(`http://127.0.0.1:${port}/metrics`)).text())?.[1];
+    const { namespace, memory, connect } = await broken(['--audit-required', `--metrics-bind-address=127.0.0.1:${port}`]);
     const item = await untilReadiness(namespace, 'db', 'AuditUnavailable');
     const before = connect.requests.count(itemRoute);
     await namespace.createItem('late', 'vaults/Prod/items/db');
@@ -450,10 +454,11 @@ describe('an audit log that cannot be written', () => {
     expect([(await namespace.secret('db'))?.values['password'], await namespace.secret('late')]).toEqual(['first', undefined]);
     expect([before, connect.requests.count(itemRoute)]).toEqual([1, 1]);
     expect(item.status?.conditions?.[0]?.message).toContain('audit records cannot be written');
+    expect(await failing()).toBe('1');
     memory.failWith(undefined);
     await untilReadiness(namespace, 'db', 'True');
     await untilReadiness(namespace, 'late', 'True');
-    expect((await namespace.secret('db'))?.values['password']).toBe('second');
+    expect([(await namespace.secret('db'))?.values['password'], await failing()]).toEqual(['second', '0']);
   });
 
   it('is opened by itself when its path becomes writable', async () => {

@@ -1,7 +1,8 @@
-import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { pino } from 'pino';
+import { afterEach, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type { FaultOrder } from '../../dev/connect-server/faults.ts';
 import { freePorts } from '../../dev/control-plane/ports.ts';
-import { readiness } from '../support/cluster.ts';
+import { createNamespace, readiness } from '../support/cluster.ts';
 import { sharedControlPlane } from '../support/control-plane.ts';
 import { type ApiServerProxy, startApiServerProxy } from '../support/api-server-proxy.ts';
 import { eventually } from '../support/eventually.ts';
@@ -71,6 +72,30 @@ describe('the health of the process', () => {
     proxy.faults.clear();
     const operator = await starting;
     expect(await probe('/readyz?verbose')).toBe('200 [+]ping ok\n[+]caches ok\nreadyz check passed');
+    await operator.stop();
+  });
+
+  it('does not make it ready before it has read each of the namespaces that it watches', async () => {
+    scenario = await startScenario({ seed: { vaults: [{ name: 'Prod', items: [] }] } });
+    const { connect, token, namespace } = scenario;
+    const second = await createNamespace(sharedControlPlane().kubeconfig);
+    onTestFinished(() => second.kube.close());
+    proxy = await startApiServerProxy({ controlPlane: sharedControlPlane() });
+    const fault = proxy.faults.order({ kind: 'status', status: 503, path: new RegExp(`/${second.name}/`) });
+    let output = '';
+    const starting = startOperator({
+      kubeconfig: proxy.kubeconfig,
+      connect: connect.url,
+      token,
+      namespaces: [namespace.name, second.name],
+      flags: [`--health-probe-bind-address=127.0.0.1:${port}`],
+      log: pino({ level: 'debug' }, { write: (line: string) => void (output += line) }),
+    });
+    await eventually('the first to be read', () => (output.includes(`"namespace":"${namespace.name}","msg":"read"`) ? true : undefined));
+    expect(await probe('/readyz')).toMatch(/^503 /);
+    fault.clear();
+    const operator = await starting;
+    expect(await probe('/readyz')).toBe('200 ok');
     await operator.stop();
   });
 });

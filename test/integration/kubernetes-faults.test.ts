@@ -176,6 +176,15 @@ describe('an API server', () => {
     const [duration] = await Promise.all([untilStruck(away, 3 * (count + watched)), removeSecret('item-2'), create(spare.pop() ?? '')]);
     away.clear();
     await untilSettled(recovery);
+    // However many fail alike, one line says so.
+    const told = lines
+      .map(
+        (line) =>
+          JSON.parse(line) as { readonly level: string; readonly msg: string; readonly controller?: string; readonly error?: string },
+      )
+      .filter(({ level, msg }) => level === 'error' && msg.startsWith('reconcile failed'))
+      .map(({ controller, error }) => `${controller}: ${error?.split(': ').at(-1)}`);
+    expect([told.length > 0, told]).toEqual([true, [...new Set(told)]]);
     const most =
       count * mostAttempts(duration, { base: 500, max: 8_000 }) + (watched + 1) * mostAttempts(duration, { base: 200, max: 5_000 });
     expect(away.hits).toBeLessThanOrEqual(most);

@@ -130,7 +130,7 @@ describe('two replicas', () => {
     await two.warm();
     await untilReadiness(setting.namespace, 'item-0', 'True');
     expect([await two.probe('/readyz'), await two.probe('/healthz')]).toEqual(['200 ok', '200 ok']);
-    expect(await two.metrics()).toMatch(/rest_client_requests_total\{method="GET",code="200"\} [1-9]/);
+    expect(await two.metrics()).toMatch(/rest_client_requests_total\{method="GET",code="200",host="[^"]+"\} [1-9]/);
     await createItems(setting, 3, 6);
     await untilReadiness(setting.namespace, 'item-5', 'True');
     expect([two.acted(), two.output().includes('"msg":"reconciling"')]).toEqual([[], false]);
@@ -207,7 +207,7 @@ describe('a leader', () => {
     rotate('first');
     await setting.namespace.createItem('item-0', 'vaults/Prod/items/item-0', { annotations: { [annotations.autoRestart]: 'true' } });
     // Renewed so seldom that the debounce of a restart is over first when it goes on.
-    const flags = [...shortFlags, '--leader-elect-retry-period=3500ms', '--restart-debounce=1s'];
+    const flags = [...shortFlags, '--leader-elect-retry-period=3300ms', '--restart-debounce=1s'];
     const one = await setting.start('one', flags);
     await one.reconciles();
     await untilReadiness(setting.namespace, 'item-0', 'True');

@@ -4,6 +4,7 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createConnection, createServer } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { type ConnectServer, startConnectServer } from '../../dev/connect-server/server.ts';
+import { startApiServerProxy } from '../support/api-server-proxy.ts';
 import { createCertificateAuthority } from '../support/certificates.ts';
 import { createNamespace, type TestNamespace, untilReadiness } from '../support/cluster.ts';
 import { sharedControlPlane } from '../support/control-plane.ts';
@@ -89,6 +90,19 @@ describe('the process', () => {
     const { exit, errors } = run(fromSource, environment);
     expect(await exit).toBe(2);
     expect(errors()).toContain('KUBECONFIG');
+  });
+
+  it('acts on the cluster of --kubeconfig, whatever KUBECONFIG names', async () => {
+    const { kubeconfig } = sharedControlPlane();
+    const asks = {
+      OP_CONNECT_HOST: connect.url,
+      OP_CONNECT_TOKEN: connect.issueToken({ vaults: ['*'] }),
+      WATCH_NAMESPACE: namespace.name,
+    };
+    const right = run([...fromSource, '--plan', '--kubeconfig', kubeconfig], { ...asks, KUBECONFIG: '/nowhere/config' });
+    expect([await right.exit, right.errors()]).toEqual([0, '']);
+    const wrong = run([...fromSource, '--plan', '--kubeconfig=/nowhere/config'], { ...asks, KUBECONFIG: kubeconfig });
+    expect([await wrong.exit, wrong.errors()]).toEqual([2, expect.stringContaining('--kubeconfig')]);
   });
 
   it('waits for an API server that is away, though nothing else keeps it alive', async () => {
@@ -327,6 +341,26 @@ describe('the process', () => {
     expect(await exit).toBe(0);
     expect(performance.now() - began).toBeLessThan(10_000);
     await namespace.delete('items', 'never-answered');
+  });
+
+  it('exits with 1 within ten seconds of an error that ends it, though something hangs', { timeout: 60_000 }, async () => {
+    const api = await startApiServerProxy({ controlPlane: sharedControlPlane() });
+    onTestFinished(() => api.close());
+    const election = [
+      '--leader-elect',
+      '--leader-elect-lease-duration=3s',
+      '--leader-elect-renew-deadline=2s',
+      '--leader-elect-retry-period=1s',
+    ];
+    const environment = { KUBECONFIG: api.kubeconfig, POD_NAMESPACE: namespace.name };
+    const { input, exit, output } = await started([...failing, '--disable-sigusr1', 'src/main.ts', ...election], environment);
+    input('hang at the end');
+    await eventually('the order to be taken', () => (output().includes('hangs at the end') ? true : undefined));
+    const began = performance.now();
+    api.faults.order({ kind: 'refuse' });
+    expect(await exit).toBe(1);
+    expect(output()).toContain('stopped by an error');
+    expect(performance.now() - began).toBeLessThan(3_000 + 10_000);
   });
 
   it.each([

@@ -75,6 +75,16 @@ export const alertCases: readonly AlertCase[] = [
   },
   {
     alert: 'KeyturnResourcesNotReady',
+    what: 'nobody has said anything of a resource for more than 15 minutes',
+    series: {
+      [`keyturn_resources{kind="OnePasswordItem",ready="Unknown",reason="Pending",${leader}}`]: '1x30',
+      [`keyturn_resources{kind="OnePasswordItem",ready="True",reason="Synced",${leader}}`]: '90x30',
+    },
+    at: '16m',
+    fires: [{ ...place, kind: 'OnePasswordItem', reason: 'Pending' }],
+  },
+  {
+    alert: 'KeyturnResourcesNotReady',
     what: 'a resource fails for ten minutes',
     series: { [`keyturn_resources{kind="OnePasswordItem",ready="False",reason="ItemNotFound",${leader}}`]: '1x10 _x20' },
     at: '20m',
@@ -179,10 +189,22 @@ export const alertCases: readonly AlertCase[] = [
   },
   {
     alert: 'KeyturnAuditFailing',
+    what: 'nothing is retrieved any more since one record was lost, so that none is lost any more',
+    series: {
+      [`keyturn_audit_records_lost_total{${leader}}`]: '0x5 1x80',
+      [`keyturn_audit_failing{${leader}}`]: '0x5 1x80',
+      [`keyturn_audit_failing{${standby}}`]: '0x80',
+    },
+    at: '70m',
+    fires: [place],
+  },
+  {
+    alert: 'KeyturnAuditFailing',
     what: 'records were lost an hour ago',
     series: {
       [`keyturn_audit_records_lost_total{${leader}}`]: '0x5 2x80',
       [`keyturn_audit_records_written_total{${leader}}`]: '0+5x80',
+      [`keyturn_audit_failing{${leader}}`]: '0x5 1x2 0x80',
     },
     at: '70m',
     fires: [],

@@ -77,6 +77,28 @@ describe('the configuration file', () => {
     expect(read('enableAnnotations: true', {}, ['--enable-annotations=false']).enableAnnotations).toBe(false);
   });
 
+  it('gives way with its log level to that of either flag', () => {
+    const levels = [[], ['--zap-log-level=debug'], ['--zap-log-level=debug', '--log-level=error']].map(
+      (flags) => read('logLevel: warn', {}, flags).logLevel,
+    );
+    expect(levels).toEqual(['warn', 'debug', 'error']);
+  });
+
+  it('has its polling interval where the variable is malformed, which is a warning', () => {
+    expect(read('pollingInterval: 60', { POLLING_INTERVAL: '10s' })).toMatchObject({
+      pollingInterval: 60_000,
+      warnings: [expect.stringMatching(/^POLLING_INTERVAL must be .*: using pollingInterval in /)],
+    });
+  });
+
+  it('gives way with the file of a token to a token in the environment', () => {
+    const yaml = 'connectTokenFile: /nowhere/token';
+    expect(read(yaml)).toMatchObject({ connectToken: 'token', connectTokenFile: undefined });
+    expect(read(yaml, { OP_CONNECT_TOKEN: '', OP_CONNECT_TOKEN_FILE: holding('token') })).toMatchObject({
+      connectTokenFile: join(folder, 'token'),
+    });
+  });
+
   it('can have all that Connect needs, but the token', () => {
     const tokenFile = join(folder, 'token');
     writeFileSync(tokenFile, `${canary}\n`);
@@ -234,10 +256,6 @@ describe('the file of the token', () => {
     expect(named(file, { OP_CONNECT_TOKEN: '' })).toEqual([]);
     expect(named(file, { OP_CONNECT_TOKEN: canary })).toEqual([
       expect.stringMatching(/^OP_CONNECT_TOKEN and OP_CONNECT_TOKEN_FILE are both set: unset one/),
-    ]);
-    writeFileSync(path, `connectTokenFile: ${file}`);
-    expect(problemsOf(() => readConfig(connect, ['--config', path]))).toEqual([
-      expect.stringContaining(`OP_CONNECT_TOKEN and connectTokenFile in ${path} are both set`),
     ]);
   });
 });

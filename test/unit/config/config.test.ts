@@ -160,6 +160,10 @@ describe('flags', () => {
       ['--metrics-secure', '--metrics-cert-path=/certs', '--metrics-cert-name=a.crt', '--metrics-cert-key', 'a.key'],
       { metricsSecure: { certFile: '/certs/a.crt', keyFile: '/certs/a.key' } },
     ],
+    [['--metrics-secure', '--metrics-cert-path='], { metricsSecure: { certFile: undefined, keyFile: undefined } }],
+    [['--metrics-secure', '--metrics-cert-path', ''], { metricsSecure: { certFile: undefined, keyFile: undefined } }],
+    [['--cluster-name=blue', '--cluster-name='], { clusterName: '' }],
+    [['--max-restarts='], { maxRestarts: { inAll: 50, perNamespace: 10 } }],
     [['--metrics-namespace-label'], { metricsNamespaceLabel: true }],
     [
       ['--audit-log-path=/var/log/audit', '--audit-log-maxsize=1', '--audit-log-maxbackup=3', '--audit-required'],
@@ -185,12 +189,10 @@ describe('flags', () => {
   });
 
   it('of the old operator without meaning here are accepted with one warning, values and all', () => {
-    const old = ['--zap-devel', '-zap-encoder', 'json', '--zap-time-encoding=iso8601', '--enable-http2', '--kubeconfig=x'];
+    const old = ['--zap-devel', '-zap-encoder', 'json', '--zap-time-encoding=iso8601', '--enable-http2'];
     const config = read({}, [...old, '--enable-annotations']);
     expect(config.enableAnnotations).toBe(true);
-    expect(config.warnings).toEqual([
-      'accepted, but without effect here: --zap-devel, --zap-encoder, --zap-time-encoding, --enable-http2, --kubeconfig',
-    ]);
+    expect(config.warnings).toEqual(['accepted, but without effect here: --zap-devel, --zap-encoder, --zap-time-encoding, --enable-http2']);
   });
 
   it.each([
@@ -199,7 +201,6 @@ describe('flags', () => {
     ['canary', /unknown argument in position 1/],
     ['---enable-annotations', /unknown argument in position 1/],
     ['--metrics-bind-address', /--metrics-bind-address needs a value/],
-    ['--metrics-bind-address=', /--metrics-bind-address needs a value/],
     ['--metrics-bind-address=:99999', /host:port, :port, or 0/],
     ['--metrics-bind-address=8080', /host:port, :port, or 0/],
     ['--log-level=panic', /^--log-level must be debug, info, warn or error$/],
@@ -228,7 +229,7 @@ describe('flags', () => {
     ['--max-restarts=1.5', /--max-restarts must be/],
     ['--max-restarts=1000000', /--max-restarts must be/],
     ['--max-restarts-per-namespace=1e3', /^--max-restarts-per-namespace must be a whole number; 0 is no limit$/],
-    ['--max-restarts-per-namespace=', /--max-restarts-per-namespace needs a value/],
+    ['--metrics-secure=', /--metrics-secure needs a value/],
   ])('%s is a problem', (flag, problem) => {
     expect(problemsOf(connect, [flag])).toEqual([expect.stringMatching(problem)]);
   });

@@ -464,19 +464,30 @@ describe('the certificate of Connect is verified', () => {
   async function connectTls(
     certificate: Certificate,
     trusted: boolean,
-  ): Promise<{ readonly server: ConnectServer; readonly client: ConnectClient }> {
+  ): Promise<{ readonly server: ConnectServer; readonly client: ConnectClient; readonly expiries: readonly number[] }> {
     const before = getCACertificates('default');
     if (trusted) setDefaultCACertificates([...before, authority.cert]);
     const server = await startConnectServer({ seed, tls: certificate });
     const token = createConnectToken({ token: server.issueToken({ vaults: ['*'] }) });
-    const client = createConnectClient({ host: server.url, token, userAgent: 'test', clock: createFakeClock() });
+    const expiries: number[] = [];
+    const onCertificate = (expiry: number): void => void expiries.push(expiry);
+    const client = createConnectClient({ host: server.url, token, userAgent: 'test', clock: createFakeClock(), onCertificate });
     onTestFinished(async () => {
       setDefaultCACertificates(before);
       await client.close();
       await server.close();
     });
-    return { server, client };
+    return { server, client, expiries };
   }
+
+  it('once more after every sixty requests, though the connection could be kept', async () => {
+    const { client, expiries } = await connectTls(authority.issue('127.0.0.1'), true);
+    for (let count = 0; count < 10; count += 1) await vaults(client);
+    // Two, perhaps, when the first was not quite free.
+    const before = expiries.length;
+    for (let count = 0; count < 120; count += 1) await vaults(client);
+    expect(expiries.length).toBeGreaterThan(before);
+  });
 
   it('and it is read when its authority is trusted', async () => {
     const { client } = await connectTls(authority.issue('127.0.0.1'), true);

@@ -67,7 +67,7 @@ async function setUp({ status, deleting = false, current = true, reportOnly = fa
     consumers,
     rollouts: { isUnderway: (key) => underway.has(key) },
     restarts: { isWaiting: (key, secret) => waiting.has(`${key} ${secret}`) },
-    statuses: createItemStatuses({ items, kube, onOutdated: () => {}, onTransition: () => {} }),
+    statuses: createItemStatuses({ items, kube, onOutdated: () => {}, onNoStatus: () => {}, onTransition: () => {} }),
     clock,
     reportOnly,
   });

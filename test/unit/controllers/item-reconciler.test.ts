@@ -74,7 +74,7 @@ async function setUp(labels: Readonly<Record<string, string>> = {}, isNew = fals
       patience: 600_000,
       audit: unreadAudit,
     }),
-    statuses: createItemStatuses({ items, kube, onOutdated: () => steps.push('outdated'), onTransition: () => {} }),
+    statuses: createItemStatuses({ items, kube, onOutdated: () => steps.push('outdated'), onNoStatus: () => {}, onTransition: () => {} }),
     contention: createContention(clock),
     enableAnnotations: false,
     outageGrace: 60_000,

@@ -23,12 +23,22 @@ async function setUp(keepsAll = false) {
   onTestFinished(() => kube.close());
   const items = createStore<OnePasswordItem>();
   const onOutdated = vi.fn<() => void>();
-  const statuses = createItemStatuses({ items, kube, onOutdated, onTransition: () => {} });
-  const crd = { keepsAll };
+  const onNoStatus = vi.fn<() => void>();
+  const statuses = createItemStatuses({ items, kube, onOutdated, onNoStatus, onTransition: () => {} });
+  const crd = { keepsAll, hasStatus: true, uids: ['db', 'other'] };
   const messages: (string | undefined)[] = [];
   let version = 1;
 
-  function serve({ path, body, answer }: Exchange): void {
+  function serve({ method, path, body, answer }: Exchange): void {
+    if (method === 'GET') {
+      const uid = crd.uids.find((one) => path.endsWith(`/${one}`));
+      answer(uid === undefined ? 404 : 200, { metadata: { uid } });
+      return;
+    }
+    if (!crd.hasStatus) {
+      answer(404, { reason: 'NotFound' });
+      return;
+    }
     const { status } = JSON.parse(body) as { status: OnePasswordItemStatus };
     messages.push(status.conditions?.[0]?.message);
     version += 1;
@@ -47,7 +57,7 @@ async function setUp(keepsAll = false) {
     await statuses.report(items.get(`ns/${name}`) ?? reduceOnePasswordItem({ metadata }), synced, record, signal);
     return messages.splice(0);
   }
-  return { crd, report, onOutdated };
+  return { crd, report, onOutdated, onNoStatus };
 }
 
 const noted = /^version 1, 1 key; CRDOutdated: /;
@@ -88,4 +98,29 @@ describe('a CRD that drops fields of the status', () => {
 it('a CRD that keeps all is nothing to talk about', async () => {
   const { report, onOutdated } = await setUp(true);
   expect([await report('db'), onOutdated.mock.calls.length]).toEqual([['version 1, 1 key'], 0]);
+});
+
+describe('a CRD without a status that could be written', () => {
+  it('is told of once, however many resources there are, and once more when it had one meanwhile', async () => {
+    const { report, crd, onNoStatus } = await setUp(true);
+    const calls: number[] = [];
+    for (const [hasStatus, names] of [
+      [false, ['db', 'other']],
+      [true, ['other']],
+      [false, ['db']],
+    ] as const) {
+      crd.hasStatus = hasStatus;
+      for (const name of names) await report(name);
+      calls.push(onNoStatus.mock.calls.length);
+    }
+    expect(calls).toEqual([1, 1, 2]);
+  });
+
+  it('is none where the resource is gone, or another has its name', async () => {
+    const { report, crd, onNoStatus } = await setUp(true);
+    crd.hasStatus = false;
+    crd.uids = [];
+    await report('db');
+    expect(onNoStatus).not.toHaveBeenCalled();
+  });
 });

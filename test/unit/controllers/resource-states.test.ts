@@ -22,7 +22,7 @@ function stateOf(condition?: object): readonly object[] {
 }
 
 /** The states of one Deployment, whose last attempt failed for a reason, if any. */
-function stateOfDeployment(annotations: Readonly<Record<string, string>>, failure?: string): readonly object[] {
+function stateOfDeployment(annotations: Readonly<Record<string, string>>, failure?: string, leads = true): readonly object[] {
   const workloads = createStore<Workload>(workloadKey);
   workloads.put(reduceWorkload('Deployment')({ metadata: { ...meta, annotations } }));
   return [
@@ -30,7 +30,7 @@ function stateOfDeployment(annotations: Readonly<Record<string, string>>, failur
       items: createStore<OnePasswordItem>(),
       workloads,
       statuses: { of: () => ({}) },
-      deployments: { failureOf: (key) => (key === 'ns/Deployment/x' ? failure : undefined) },
+      deployments: leads ? { failureOf: (key) => (key === 'ns/Deployment/x' ? failure : undefined) } : undefined,
     }),
   ];
 }
@@ -58,6 +58,10 @@ describe('the state of a Deployment', () => {
     [synced, 'ItemNotFound', 'False', 'ItemNotFound'],
   ])('is what its record and the last attempt say: %j, %s', (annotations, failure, ready, reason) => {
     expect(stateOfDeployment(annotations, failure)).toEqual([{ kind: 'Deployment', namespace: 'ns', ready, reason }]);
+  });
+
+  it('is told of by the leader alone, who knows of the last attempt', () => {
+    expect(stateOfDeployment(synced, undefined, false)).toEqual([]);
   });
 
   it('is none when it asks for no Secret', () => {

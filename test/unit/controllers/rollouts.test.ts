@@ -380,12 +380,12 @@ describe('a workload that was not well before', () => {
     expect([roll(workload('y', rollout)), places()]).toEqual([true, 1]);
   });
 
-  it('does not count as failed, whether it is given up or does not move', () => {
+  it('is told of as failed, and does not count as such, whether it is given up or does not move', () => {
     const { roll, fail, clock, isHeld, ends } = setUp();
     for (const name of ['a', 'b', 'c']) roll(workload(name, rolling));
     fail('a');
     clock.advance(patience);
-    expect([isHeld(version(1)), ends]).toEqual([false, []]);
+    expect([isHeld(version(1)), ends.toSorted()]).toEqual([false, ['a failed', 'b failed', 'c failed']]);
   });
 
   it('counts as a success', () => {
@@ -570,12 +570,12 @@ describe('a rollout that was found under way', () => {
 const rolledFor = (revision: number) => ({ templateAnnotations: { 'keyturn.dev/known-revisions': `{"db":${revision}}` } });
 
 describe('a rollout that somebody takes back', () => {
-  it('ends, and proves nothing of the version: what is held stays held', () => {
+  it('ends as one that was reverted, and proves nothing of the version: what is held stays held', () => {
     const { rollouts, observe, failMany, isHeld, ends, places } = setUp();
     failMany(3, version(1));
     rollouts.begun(workload('x', rolling, rolledFor(9)), workload('x'), [version(1)]);
     observe(workload('x', well, rolledFor(5)));
-    expect([isHeld(version(1)), ends.includes('x completed'), places()]).toEqual([true, false, 0]);
+    expect([isHeld(version(1)), ends.filter((end) => end.startsWith('x')), places()]).toEqual([true, ['x reverted'], 0]);
   });
 
   it('does so when it is that of a Rollout, whose restart is gone', () => {

@@ -33,7 +33,7 @@ async function setUp() {
     owners: createOwners(cache),
     index: { listed: () => undefined },
     sync: { forget: () => {} },
-    statuses: createItemStatuses({ items: cache.items, kube, onOutdated: () => {}, onTransition: () => {} }),
+    statuses: createItemStatuses({ items: cache.items, kube, onOutdated: () => {}, onNoStatus: () => {}, onTransition: () => {} }),
     items: { queue: items, contention: createContention(clock) },
     deployments: {
       queue: deployments,

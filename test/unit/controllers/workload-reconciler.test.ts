@@ -802,7 +802,8 @@ describe('a roll that the API server refuses', () => {
     clock.advance(minute / 2);
     outcomes.push(await stripped());
     expect(outcomes).toEqual([requeue(minute / 2), requeue(minute)]);
-    expect([told, restarted, rollouts.size, waiting().count]).toEqual([['reverted', 'reverted'], [], 0, 1]);
+    expect([told, restarted, rollouts.size]).toEqual([['reverted', 'reverted'], [], 0]);
+    expect(waiting()).toEqual({ count: 1, since: 2 * second, reason: 'reverted' });
   });
 
   it('because the workload changed is planned anew, and keeps its place', async () => {
@@ -852,6 +853,17 @@ describe('a workload whose template somebody puts back', () => {
     clock.advance(second);
     await run(deployment({ adopted: 1, rolled: now, restartedBefore: -3 * second, resourceVersion: '10' }));
     expect([restarts.length, new Set(restarts).size]).toEqual([2, 2]);
+  });
+
+  it('waits since the first of its rolls, however often it is rolled', async () => {
+    const { run, rollAndPutBack, clock, waiting } = await putBack(2);
+    for (const pause of [minute, 2 * minute]) {
+      await run();
+      clock.advance(pause);
+      await rollAndPutBack();
+    }
+    await run();
+    expect(waiting()).toEqual({ count: 1, since: 2 * second, reason: 'reverted' });
   });
 
   it('is rolled for the next change as ever', async () => {
@@ -908,6 +920,17 @@ describe('a workload whose version of the item failed elsewhere', () => {
     expect(told).toEqual(['held']);
   });
 
+  it('has waited for its turn since it was let go on', async () => {
+    const { run, items, clock, rollouts, workloads, key, waiting } = await heldRoll({ budget: { inAll: 1, perNamespace: 1 } });
+    await run();
+    const well = workloads.get(key) as Workload;
+    rollouts.found({ ...well, name: 'other', uid: 'other', rollout: { ...well.rollout, complete: false } }, []);
+    clock.advance(minute);
+    items.put(resource('7'));
+    await run();
+    expect(waiting()).toEqual({ count: 1, since: 2 * second + minute, reason: 'budget' });
+  });
+
   it('is rolled when a Deployment that asks for the Secret says to go on', async () => {
     const { run, workloads, restarted } = await heldRoll();
     const asks = { 'operator.1password.io/item-path': item, 'operator.1password.io/item-name': 'db', 'keyturn.dev/resume': '7' };
@@ -961,8 +984,8 @@ describe('a workload that two Secrets call for', () => {
 describe('a workload that finds no place in the budget', () => {
   const other = 'ns/Deployment/other';
 
-  async function crowded() {
-    const setting = await dueRoll({ budget: { inAll: 1, perNamespace: 1 } });
+  async function crowded(given: Given = {}) {
+    const setting = await dueRoll({ budget: { inAll: 1, perNamespace: 1 }, ...given });
     const well = setting.workloads.get(setting.key) as Workload;
     const rolling = { ...well, name: 'other', uid: 'other', rollout: { ...well.rollout, complete: false } };
     setting.rollouts.found(rolling, []);
@@ -995,6 +1018,18 @@ describe('a workload that finds no place in the budget', () => {
     put({ adopted: 1, paused: true, resourceVersion: '8' });
     await run();
     expect(rollouts.size).toBe(0);
+  });
+
+  it.each<[string, Given]>([
+    ['paused', { paused: true }],
+    ['kept to its interval', { annotations: { 'keyturn.dev/min-restart-interval': '1h' }, restartedBefore: minute }],
+  ])('has waited for its turn since it was no longer %s', async (_, given) => {
+    const { run, put, clock, waiting } = await crowded(given);
+    await run();
+    clock.advance(minute);
+    put({ adopted: 1, resourceVersion: '8' });
+    await run();
+    expect(waiting()).toEqual({ count: 1, since: 2 * second + minute, reason: 'budget' });
   });
 
   it('waits since the first of its changes, however long', async () => {

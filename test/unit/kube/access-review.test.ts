@@ -24,7 +24,9 @@ function setUp() {
       return { status } as T;
     },
   };
-  return { clock, requests, state, review: createAccessReview({ kube, clock, path: '/metrics', verb: 'get' }) };
+  const failures: unknown[] = [];
+  const onFailure = (error: unknown): void => void failures.push(error);
+  return { clock, requests, state, failures, review: createAccessReview({ kube, clock, path: '/metrics', verb: 'get', onFailure }) };
 }
 
 describe('a review of access', () => {
@@ -108,6 +110,37 @@ describe('a review of access', () => {
     expect(requests).toHaveLength(0);
     await review('Bearer bad0');
     expect(requests).toHaveLength(1);
+  });
+
+  it('that allowed is remembered, however many tokens are refused', async () => {
+    const { requests, review } = setUp();
+    await review('Bearer good');
+    for (let index = 0; index < 1_000; index += 1) await review(`Bearer bad${index}`);
+    requests.length = 0;
+    expect([await review('Bearer good'), requests.length]).toEqual(['allowed', 0]);
+  });
+
+  it('that allowed is made again, however many tokens are under review', async () => {
+    const { clock, state, review } = setUp();
+    await review('Bearer good');
+    clock.advance(60_000);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    state.answers = () => promise;
+    const asked = ['bad0', 'bad1', 'bad2', 'bad3', 'bad4', 'bad5', 'bad6', 'bad7', 'good', 'good2'].map((token) =>
+      review(`Bearer ${token}`),
+    );
+    resolve();
+    expect((await Promise.all(asked)).slice(-2)).toEqual(['allowed', 'busy']);
+  });
+
+  it('that the API server does not give is told of once, until it has given one', async () => {
+    const { state, failures, review } = setUp();
+    const refusal = new KubeError('POST', '/x', 403, 'Forbidden');
+    for (const working of [false, false, true, false]) {
+      state.answers = () => (working ? Promise.resolve() : Promise.reject(refusal));
+      await review(`Bearer ${working ? 'bad' : 'good'}`).catch(() => {});
+    }
+    expect(failures).toEqual([refusal, refusal]);
   });
 
   it('that the API server does not answer is no answer, and is not kept', async () => {

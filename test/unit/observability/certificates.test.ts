@@ -1,8 +1,10 @@
 import { X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { request } from 'node:https';
+import { connect } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { CertificateError, readCertificate, watchCertificate } from '../../../src/observability/certificate-files.ts';
@@ -126,6 +128,18 @@ describe('metrics over TLS', () => {
     onTestFinished(() => listener.close());
     expect(await get(listener.port, pair.cert, { authorization: 'Bearer t' })).toMatchObject({ status, body });
     expect(headers).toEqual(['Bearer t']);
+  });
+
+  it('end at once, whoever has yet to shake hands', async () => {
+    const pair = selfSignedCertificate(Date.now());
+    const listener = await listen('--x', { host: '127.0.0.1', port: 0 }, { '/metrics': scrape }, pair);
+    const silent = connect(listener.port, '127.0.0.1');
+    const closed = once(silent, 'close');
+    await once(silent, 'connect');
+    // Who came before has been let in.
+    await get(listener.port, pair.cert);
+    await listener.close();
+    expect(await closed).toEqual([false]);
   });
 
   it('are for nobody when the review fails', async () => {

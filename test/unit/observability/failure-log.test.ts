@@ -6,7 +6,7 @@ import { createFakeClock, type FakeClock } from '../../support/fake-clock.ts';
 
 interface Setup {
   readonly clock: FakeClock;
-  readonly fail: (key: string, status?: number) => void;
+  readonly fail: (key: string, status?: number, cause?: string) => void;
   readonly lines: () => number;
 }
 
@@ -17,7 +17,7 @@ function setup(): Setup {
   const failures: FailureLog = createFailureLog(log, clock);
   return {
     clock,
-    fail: (key, status = 500) => failures.failed(key, new KubeError('GET', '/api', status, 'Refused'), { controller: 'x' }),
+    fail: (key, status = 500, cause?) => failures.failed(key, new KubeError('GET', '/api', status, 'Refused'), { controller: 'x' }, cause),
     lines: () => count,
   };
 }
@@ -39,6 +39,14 @@ describe('attempts that fail again and again', () => {
     fail('ns/a', 403);
     fail('ns/a', 403);
     expect(lines()).toBe(3);
+  });
+
+  it('are told of once where the cause is the same, though the messages differ', () => {
+    const { fail, lines } = setup();
+    fail('all', 503, 'away');
+    fail('all', 504, 'away');
+    fail('all', 504, 'late');
+    expect(lines()).toBe(2);
   });
 
   it('are news when they come after two minutes without', () => {

@@ -58,7 +58,7 @@ describe('the metrics', () => {
     const writes = await scrape(create(), 'keyturn_secret_writes_total');
     expect(Object.keys(writes)).toHaveLength(5);
     expect(Object.values(writes)).toEqual([0, 0, 0, 0, 0]);
-    expect(Object.keys(await scrape(create(), 'keyturn_restarts_total'))).toHaveLength(4 * 7);
+    expect(Object.keys(await scrape(create(), 'keyturn_restarts_total'))).toHaveLength(4 * 8);
   });
 });
 
@@ -241,8 +241,8 @@ describe('the workloads that wait for their restart', () => {
     const none = await counted(metrics, 'keyturn_restarts_waiting');
     expect(Object.keys(await scrape(metrics, 'keyturn_restarts_waiting'))).toHaveLength(16);
     waiting = [
-      { namespace: 'a', since: 9_500, reason: 'budget' },
       { namespace: 'b', since: 50_000, reason: 'budget' },
+      { namespace: 'a', since: 9_500, reason: 'budget' },
       { namespace: 'a', since: 90_000, reason: 'held' },
     ];
     expect([none, await counted(metrics, 'keyturn_restarts_waiting')]).toEqual([
@@ -299,6 +299,16 @@ it('writes, drift, restarts, rotations and audit records are counted', async () 
     keyturn_rotation_to_rolled_seconds_sum: 0,
     keyturn_rotation_to_rolled_seconds_count: 1,
   });
+});
+
+it('the audit fails from when it is told so until it is told otherwise', async () => {
+  const metrics = create();
+  const seen: unknown[] = [await scrape(metrics, 'keyturn_audit_failing')];
+  for (const isFailing of [true, false]) {
+    metrics.setAuditFailing(isFailing);
+    seen.push(await scrape(metrics, 'keyturn_audit_failing'));
+  }
+  expect(seen).toEqual([0, 1, 0].map((value) => ({ keyturn_audit_failing: value })));
 });
 
 it('the master status is 1 without election, and what it is told with it', async () => {
