@@ -236,17 +236,26 @@ function certificates({ values, source }: ReadValues, problems: string[]): strin
 function connectProxy(values: Values, problems: string[], warnings: string[]): string | undefined {
   const url = values.connectHost === undefined ? null : URL.parse(values.connectHost);
   if (url === null) return undefined;
-  const host = hostOf(url);
-  if (url.protocol === 'http:' && !isLoopback(host) && !isInCluster(host)) {
-    const said =
-      'the Connect server is asked by plain http outside of the cluster, which shows the token and all values on the way: use https';
-    if (values.requireConnectTls) problems.push(`${said}, or unset --require-connect-tls`);
-    else warnings.push(said);
-  }
   const found = proxyFor(url, values);
-  if ('proxy' in found) return found.proxy;
-  problems.push(found.problem);
+  if ('problem' in found) problems.push(found.problem);
+  const proxy = 'proxy' in found ? found.proxy : undefined;
+  const said = url.protocol === 'http:' ? plainText(url, proxy) : undefined;
+  if (said !== undefined && values.requireConnectTls) problems.push(`${said}, or unset --require-connect-tls`);
+  else if (said !== undefined) warnings.push(said);
+  return proxy;
+}
+
+/** What is to be said of a server that is asked by plain http: a proxy outside of the cluster reads all that it passes on, wherever the server is. */
+function plainText(server: URL, proxy: string | undefined): string | undefined {
+  if (!isNear(hostOf(server)))
+    return 'the Connect server is asked by plain http outside of the cluster, which shows the token and all values on the way: use https';
+  if (proxy !== undefined && !isNear(hostOf(new URL(proxy))))
+    return 'the Connect server is asked by plain http through the proxy of HTTP_PROXY, which shows it the token and all values: name the Connect server in NO_PROXY, or use https';
   return undefined;
+}
+
+function isNear(host: string): boolean {
+  return isLoopback(host) || isInCluster(host);
 }
 
 function metricsSecure({ values, source }: ReadValues, warnings: string[]): Config['metricsSecure'] {

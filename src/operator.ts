@@ -293,7 +293,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   if (vaultPolicy === undefined) log.warn(openPolicy);
 
   const progress = createWorkerProgress({ clock });
-  recordDeletions({ secrets: cache.secrets, kube, audit, isLeading: () => leads }, signal);
+  const deletions = recordDeletions({ secrets: cache.secrets, kube, audit, clock, isLeading: () => leads }, signal);
 
   metrics.watch({
     controllers: {
@@ -504,6 +504,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
         if (!leading) return;
         log.info({ lease: `${namespace}/${leaseName}` }, 'leading');
         for (const read of namespacesRead) takeOver(read);
+        deletions.takeOver();
       },
       onHolder: (holder) => log.info({ holder }, holder === '' ? 'nobody leads' : 'another process leads'),
       onFailure: ({ message }, failures) =>

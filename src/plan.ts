@@ -9,7 +9,7 @@ import { type Consumers, createConsumers } from './controllers/consumers.ts';
 import { createOwners } from './controllers/owners.ts';
 import { claimOf as claimOfDeployment, deploymentMessage } from './controllers/deployment-reconciler.ts';
 import { claimOf as claimOfResource } from './controllers/item-reconciler.ts';
-import { createItemSource, type FetchedItem, type ItemSource } from './controllers/item-source.ts';
+import { createItemSource, type FetchedItem, type ItemSource, requesterOf } from './controllers/item-source.ts';
 import { createVaultAccess } from './controllers/vault-access.ts';
 import { statedRevisions } from './controllers/entries.ts';
 import type { ConsumedKeys } from './domain/consumed-keys.ts';
@@ -26,8 +26,8 @@ import { readTemplateBirth } from './kube/template-birth.ts';
 import type { Workload } from './kube/workload.ts';
 import { readSecret } from './kube/secret-api.ts';
 import { createStore } from './kube/store.ts';
-import { type AuditSink, createAudit } from './observability/audit.ts';
-import { createAuditSink } from './observability/audit-sink.ts';
+import { type AuditSink, createAudit, policyRefusal } from './observability/audit.ts';
+import { createAuditStream } from './observability/audit-stream.ts';
 import { type Clock, systemClock } from './runtime/clock.ts';
 import { createSemaphore } from './runtime/semaphore.ts';
 import { version } from './version.ts';
@@ -36,7 +36,7 @@ export interface PlanOptions {
   readonly config: Config;
   readonly credentials: LoadCredentials;
   readonly clock?: Clock;
-  /** For tests: takes the audit records, instead of what the configuration names. */
+  /** For tests: takes the audit records, instead of standard error. */
   readonly auditSink?: AuditSink;
 }
 
@@ -66,8 +66,8 @@ export async function runPlan({ config, credentials, clock = systemClock, auditS
   const token = createConnectToken({ token: config.connectToken, file: config.connectTokenFile });
   const connect = createConnectClient({ host, token, ca, proxy, userAgent, clock });
   const audit = createAudit({
-    // On standard output stands the plan.
-    sink: auditSink ?? createAuditSink({ ...config.audit, fd: 2, clock }),
+    // On standard output stands the plan, and a file is the operator's, which may be running.
+    sink: auditSink ?? createAuditStream(2),
     clock,
     newId: randomUUID,
     cluster: config.clusterName,
@@ -78,12 +78,17 @@ export async function runPlan({ config, credentials, clock = systemClock, auditS
     required: config.audit.required,
   });
   try {
+    if (token.current !== undefined) await audit.record({ action: 'token.load', result: 'success' });
     const { signal } = new AbortController();
     const cache = createClusterCache();
     const unread = await readNamespaces(cache, kube, config.watchNamespaces, signal);
     const index = createVaultIndex({ client: connect, clock, onChange: () => {} });
     await index.refresh(signal);
-    const access = createVaultAccess({ index, policy: () => config.vaultPolicy });
+    const access = createVaultAccess({
+      index,
+      policy: () => config.vaultPolicy,
+      onRefusal: (claim) => void audit.record(policyRefusal(requesterOf(claim), claim.itemPath, 'VaultNotAllowed')),
+    });
     const source = createItemSource({ connect, index, access, settings: config, audit });
     const forecasts = await forecastSecrets({ cache, kube, source, config }, signal);
     const restarts = await forecastRestarts({ cache, kube, config, forecasts }, signal);

@@ -1,10 +1,6 @@
 /** `npm run config-reference` writes docs/reference/config.md from the table of settings; with --check it only compares. */
-import { readFileSync, writeFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import { format, resolveConfig } from 'prettier';
 import { groups, ignoredFlags, type SettingName, settingNames, settingOf } from '../../src/config/settings.ts';
-
-const file = fileURLToPath(new URL('../../docs/reference/config.md', import.meta.url));
+import { tableOf, writePage } from './generated-page.ts';
 
 const introduction = `<!-- Generated from src/config/settings.ts by \`npm run config-reference\`. -->
 
@@ -46,12 +42,12 @@ function pageOf(): string {
 
 function sectionOf(group: (typeof groups)[number]): string {
   const rows = settingNames.filter((name) => settingOf(name).group === group).map(rowOf);
-  return `## ${group}\n\n| key in the file | flag | variable | takes | default | meaning |\n| --- | --- | --- | --- | --- | --- |\n${rows.join('\n')}\n`;
+  return `## ${group}\n\n${tableOf(['key in the file', 'flag', 'variable', 'takes', 'default', 'meaning'], rows)}\n`;
 }
 
-function rowOf(name: SettingName): string {
+function rowOf(name: SettingName): readonly string[] {
   const { flag, variables = [], inFile, type, default: fallback, otherwise, about } = settingOf(name);
-  const cells = [
+  return [
     inFile === false ? '' : `\`${name}\``,
     flag === undefined ? '' : `\`--${flag}\``,
     variables.map((variable) => `\`${variable}\``).join(', '),
@@ -59,16 +55,11 @@ function rowOf(name: SettingName): string {
     otherwise ?? (fallback === undefined || fallback === '' ? '' : `\`${fallback}\``),
     about,
   ];
-  return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
 }
 
-const content = await format(pageOf(), { ...(await resolveConfig(file)), filepath: file });
-
-if (process.argv.includes('--check')) {
-  if (readFileSync(file, 'utf8') !== content) {
-    console.error(`${file} differs from the table in src/config/settings.ts: run \`npm run config-reference\` and commit the result`);
-    process.exitCode = 1;
-  }
-} else {
-  writeFileSync(file, content);
-}
+await writePage({
+  page: 'docs/reference/config.md',
+  content: pageOf(),
+  source: 'the table in src/config/settings.ts',
+  script: 'config-reference',
+});

@@ -1,10 +1,6 @@
 /** `npm run metrics` writes the page of metrics that the table in src/observability yields; with --check it only compares. */
-import { readFileSync, writeFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import { format, resolveConfig } from 'prettier';
 import { type MetricDefinition, metricTable, processMetrics } from '../../src/observability/metric-table.ts';
-
-const file = fileURLToPath(new URL('../../docs/reference/metrics.md', import.meta.url));
+import { tableOf, writePage } from './generated-page.ts';
 
 const introduction = `# Metrics
 
@@ -29,8 +25,9 @@ Connect, and a restart of the operator. The end is dated by the API server's clo
 A rotation counts when it changed values of a Secret that was there. The rollout counts when its last pod is there, for the version that it was
 to bring, unless the item has moved on meanwhile.`;
 
-const content = await format(
-  [
+await writePage({
+  page: 'docs/reference/metrics.md',
+  content: [
     introduction,
     '## Controllers and their clients',
     table(([name]) => !name.startsWith('keyturn_')),
@@ -39,26 +36,18 @@ const content = await format(
     notes,
     '## The process',
     'As prom-client measures them.',
-    rows(
+    tableOf(
       ['metric', 'what it says'],
       Object.entries(processMetrics).map(([name, help]) => [`\`${name}\``, help]),
     ),
   ].join('\n\n'),
-  { ...(await resolveConfig(file)), filepath: file },
-);
-
-if (process.argv.includes('--check')) {
-  if (readFileSync(file, 'utf8') !== content) {
-    console.error(`${file} differs from the table in src/observability: run \`npm run metrics\` and commit the result`);
-    process.exitCode = 1;
-  }
-} else {
-  writeFileSync(file, content);
-}
+  source: 'the table in src/observability',
+  script: 'metrics',
+});
 
 function table(wanted: (entry: readonly [string, MetricDefinition]) => boolean): string {
   const entries = Object.entries<MetricDefinition>(metricTable).filter(wanted);
-  return rows(
+  return tableOf(
     ['metric', 'type', 'what it says', 'labels'],
     entries.map(([name, definition]) => [`\`${name}\``, definition.type, definition.help, labelsOf(definition)]),
   );
@@ -69,8 +58,4 @@ function labelsOf({ labels = {}, namespaced }: MetricDefinition): string {
     ([label, values]) => `\`${label}\`: ${typeof values === 'string' ? values : values.map((value) => `\`${value}\``).join(', ')}`,
   );
   return [...own, ...(namespaced ? ['_namespace_'] : [])].join('; ');
-}
-
-function rows(head: readonly string[], body: readonly (readonly string[])[]): string {
-  return [head, head.map(() => '---'), ...body].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
 }

@@ -45,8 +45,12 @@ export const allSteps: readonly Step[] = [
   check('types', 3 * MINUTE, 'tsc', '--noEmit'),
   check('boundaries', MINUTE, 'node', 'dev/tools/boundaries.ts'),
   check('spec map', MINUTE, 'node', 'dev/tools/spec-map.ts'),
+  check('links', MINUTE, 'node', 'dev/tools/links.ts'),
   check('generated CRD', MINUTE, 'node', 'dev/tools/crd.ts', '--check'),
   check('generated configuration page', MINUTE, 'node', 'dev/tools/config-reference.ts', '--check'),
+  check('generated page of annotations', MINUTE, 'node', 'dev/tools/annotations-page.ts', '--check'),
+  check('generated page of the resource', MINUTE, 'node', 'dev/tools/resource-page.ts', '--check'),
+  check('generated table of reasons', MINUTE, 'node', 'dev/tools/reasons-table.ts', '--check'),
   check('generated page of metrics', MINUTE, 'node', 'dev/tools/metrics-page.ts', '--check'),
   {
     name: 'unit and property tests',

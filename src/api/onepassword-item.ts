@@ -32,7 +32,12 @@ export const secretStatusSchema = z.object({
   name: z.string().describe('Name of the Secret, which is that of the resource.'),
   resourceVersion: z.string().describe('resourceVersion of the Secret after the last write.'),
   dataWriters: z.string().optional().describe('Who wrote the values, and when, as the field managers of the Secret tell it.'),
-  revisions: z.record(z.string(), z.int()).optional().describe('When each key last changed, as milliseconds since the Unix epoch.'),
+  revisions: z
+    .record(z.string(), z.int())
+    .optional()
+    .describe(
+      'When each key last changed, as milliseconds since the Unix epoch: below 0 for one that was removed, * for the whole Secret.',
+    ),
 });
 export type SecretStatus = z.infer<typeof secretStatusSchema>;
 

@@ -39,9 +39,11 @@ export function readConfigFile(path: string): ConfigFile {
       problems.push(`${name} in ${path} must be written out: aliases are not read`);
       continue;
     }
-    const taken = type.shape === 'structure' ? held : asText(held, type.shape === 'list');
+    // A structure without a value is one that was to be there.
+    const isStructure = type.shape === 'structure';
+    const taken = isStructure ? held : asText(held, type.shape === 'list');
     if (taken === null) problems.push(`${name} in ${path} ${type.must}`);
-    else if (taken !== undefined && taken !== '') values.set(name, taken);
+    else if (taken !== undefined && (isStructure || taken !== '')) values.set(name, taken);
   }
   return { values, problems };
 }

@@ -98,7 +98,8 @@ export const settings = {
     type: trueOrFalse,
     flag: 'require-connect-tls',
     default: 'false',
-    about: 'Refuse plain http to a Connect server that is neither in the cluster nor on this machine; without it that is a warning.',
+    about:
+      'Refuse plain http to a Connect server, or by a proxy, that is neither in the cluster nor on this machine; without it that is a warning.',
   }),
   httpsProxy: setting({
     group: 'Connect server',

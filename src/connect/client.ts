@@ -67,6 +67,8 @@ export type ConnectRoute =
 export interface Retrieval {
   /** Our own: Connect's answers name none. It is sent as `X-Request-Id`. */
   readonly requestId: string;
+  /** The id of the token that it was made with. */
+  readonly token: string;
   /** Of the answer; 0 without one. With 200 Connect has given the values away, whatever became of them. */
   readonly status: number;
   /** Of the item that the answer holds, if that could be read. */
@@ -148,8 +150,8 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
     return made;
   }
 
-  function reloadToken(): boolean {
-    if (!token.reload()) return false;
+  function reloadToken(refused?: AccessToken): boolean {
+    if (!token.reload(refused)) return false;
     for (const shut of [gate, ...vaultGates.values()]) {
       if (shut.outage?.failure.reason === 'ConnectUnauthorized' || shut.outage?.failure.reason === 'ConnectForbidden') shut.hurry();
     }
@@ -201,7 +203,7 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
       return await askWith(used, question, signal, read);
     } catch (error) {
       if (!(error instanceof Failure) || error.reason !== 'ConnectUnauthorized') throw error;
-      reloadToken();
+      reloadToken(used);
       const other = token.current;
       if (other === undefined || other.equals(used)) throw error;
       return await askWith(other, question, signal, read);
@@ -213,7 +215,8 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
     const attempt: Attempt = {
       requestId: randomUUID(),
       status: 0,
-      end: async (reason) => await question.witness?.({ requestId: attempt.requestId, status: attempt.status, itemVersion, reason }),
+      end: async (reason) =>
+        await question.witness?.({ requestId: attempt.requestId, token: used.id, status: attempt.status, itemVersion, reason }),
     };
     let answer: T;
     try {
@@ -263,6 +266,7 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
       const route = '/v1/vaults/{vault}/items/{item}';
       return await get({ route, path, limit: limits.item, vaultId, witness }, signal, (body, noteVersion) => {
         const wire = parsed(body, itemSchema, route);
+        if (wire.id !== itemId || wire.vault.id !== vaultId) throw protocolFailure(route, 'another item than was asked for');
         noteVersion(wire.version);
         if (!isGone(wire.state)) return toItem(wire);
         throw new Failure('ItemNotFound', 'the item is archived or deleted; restore it in 1Password, or change spec.itemPath');
@@ -279,7 +283,7 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
     get probeIn() {
       return gate.probeIn;
     },
-    reloadToken,
+    reloadToken: () => reloadToken(),
     close: () => agent.destroy(),
   };
 }

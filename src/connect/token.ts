@@ -40,8 +40,11 @@ export interface ConnectToken {
   readonly current: AccessToken | undefined;
   /** The name by which the present token may be told of: a JWT's `jti`, or `opaque`. */
   id(): string;
-  /** Looks whether there is another token by now; true when there is. */
-  reload(): boolean;
+  /**
+   * Looks whether there is another token by now; true when there is. One is taken at the second look that finds it, since a file may be half written;
+   * at the first when there is none, or when the present one is that which was refused.
+   */
+  reload(refused?: AccessToken): boolean;
 }
 
 export interface ConnectTokenOptions {
@@ -66,9 +69,13 @@ const tokenPattern = /^[\x21-\x7e]+$/;
  */
 export function createConnectToken({ token = '', file, onLoaded, onUnreadable }: ConnectTokenOptions): ConnectToken {
   let current: AccessToken | undefined;
+  /** Found at the last look, and not in use yet. */
+  let found: AccessToken | undefined;
+  let lastRefused: AccessToken | undefined;
   let complained = false;
 
-  function reload(): boolean {
+  function reload(refused = lastRefused): boolean {
+    lastRefused = refused;
     const read = file === undefined ? { token } : readToken(file);
     if ('problem' in read) {
       if (!complained) onUnreadable?.(read.problem);
@@ -77,7 +84,10 @@ export function createConnectToken({ token = '', file, onLoaded, onUnreadable }:
     }
     complained = false;
     const next = new AccessToken(read.token);
+    const isSettled = found?.equals(next) ?? false;
+    found = next;
     if (current?.equals(next)) return false;
+    if (current !== undefined && !isSettled && !lastRefused?.equals(current)) return false;
     const event = current === undefined ? 'loaded' : 'changed';
     current = next;
     onLoaded?.(next.id, event);

@@ -47,6 +47,8 @@ export interface VaultIndex {
   listed(vaultId: string, itemId: string): ListedItem | undefined;
   /** The vault of an id, or else of a name, among those that `reach` includes and the last list has; nothing is asked. */
   vault(idOrName: string, reach?: VaultReach): Vault | undefined;
+  /** The vault of an id as the last list told that had it: a replica of Connect that lags may give a list without. */
+  lastSeen(id: string): Vault | undefined;
   /** The list of vaults has been read at least once. */
   readonly isRead: boolean;
   /** How many vaults the token reaches, and how many items the listings of those in use have. */
@@ -92,6 +94,7 @@ interface IndexedVault {
 export function createVaultIndex(options: VaultIndexOptions): VaultIndex {
   const { client, clock, onChange, settleTime = 30_000, fullListingInterval = 600_000, freshness = 1_000 } = options;
   const vaults = new Map<string, IndexedVault>();
+  const seen = new Map<string, Vault>();
   const refreshes = createSingleFlight<void>();
   const listings = createSingleFlight<void>();
   let refreshedAt = Number.NEGATIVE_INFINITY;
@@ -106,9 +109,11 @@ export function createVaultIndex(options: VaultIndexOptions): VaultIndex {
       let changed = false;
       for (const vault of reached) {
         gone.delete(vault.id);
+        seen.set(vault.id, vault);
         const known = vaults.get(vault.id);
         if (known === undefined) {
-          vaults.set(vault.id, unlisted(vault));
+          // One that was lost and is back is still shut off, which nothing but a look at it ends.
+          vaults.set(vault.id, { ...unlisted(vault), wanted: client.outage(vault.id) !== undefined });
           changed = true;
           continue;
         }
@@ -209,6 +214,7 @@ export function createVaultIndex(options: VaultIndexOptions): VaultIndex {
       return locationOf(vaultId, itemId);
     },
     vault: (idOrName, reach = everyVault) => findVault(idOrName, reach)?.vault,
+    lastSeen: (id) => seen.get(id),
     get isRead() {
       return read;
     },

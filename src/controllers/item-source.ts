@@ -3,7 +3,7 @@ import type { ConnectClient, Retrieval, Witness } from '../connect/client.ts';
 import type { Outage } from '../connect/gate.ts';
 import type { ItemLocation, ListedItem, VaultIndex } from '../connect/vault-index.ts';
 import { filesSize, itemData, type ItemDataOptions, wantedFiles } from '../domain/item-data.ts';
-import { isItemPath, parseItemPath } from '../domain/item-path.ts';
+import { isItemPath, type ItemPath, parseItemPath } from '../domain/item-path.ts';
 import { type ItemContent, maxSecretSize, type SecretClaim, tooLarge } from '../domain/secret-plan.ts';
 import type { Audit } from '../observability/audit.ts';
 import type { AuditEntry, Requester } from '../observability/audit-record.ts';
@@ -22,6 +22,8 @@ export interface ItemSource {
   locate(claim: SecretClaim, signal: AbortSignal): Promise<ItemLocation>;
   /** Several claims that want one item at a time share its requests. */
   fetch(claim: SecretClaim, location: ItemLocation, signal: AbortSignal): Promise<FetchedItem>;
+  /** Looks whether what was fetched for a claim may still be used: the vault policy may have changed. @throws Failure `VaultNotAllowed` */
+  confirm(claim: SecretClaim, item: Pick<FetchedItem, 'vaultId'>): void;
   /** What was listed last of the item that a claim's Secret holds; nothing is asked. */
   listed(claim: SecretClaim): ListedItem | undefined;
   /** Why Connect, or the vault of that item, is not asked at present; nothing for a claim that the vault policy refuses. */
@@ -59,19 +61,19 @@ export function createItemSource({ connect, index, access, settings, audit }: It
   /** Claims that want one item at a time share its requests, and each is on record before it has the item. */
   async function fetchAt(claim: SecretClaim, location: ItemLocation, signal: AbortSignal): Promise<FetchedItem> {
     await audit.admit();
+    access.confirm(claim, location.vaultId);
     const requester = requesterOf(claim);
-    const underWay = flights.get(keyOf(location));
-    if (underWay === undefined) return await startFlight(requester, location, signal).result;
-    const { recorded } = underWay;
-    underWay.requesters.push(requester);
+    const flight = flights.get(keyOf(location)) ?? startFlight(location, signal);
+    const { recorded } = flight;
+    flight.requesters.push(requester);
     if (recorded !== undefined) await put({ action: 'item.share', ...retrievalOf(location, [requester], recorded) });
-    return await underWay.result;
+    // Of an item that is denied by now its failure tells too much as well.
+    return await flight.result.finally(() => access.confirm(claim, location.vaultId));
   }
 
-  function startFlight(requester: Requester, location: ItemLocation, signal: AbortSignal): Flight {
-    const requesters = [requester];
+  function startFlight(location: ItemLocation, signal: AbortSignal): Flight {
     const { promise: result, resolve, reject } = Promise.withResolvers<FetchedItem>();
-    const flight: Flight = { requesters, recorded: undefined, result };
+    const flight: Flight = { requesters: [], recorded: undefined, result };
     flights.set(keyOf(location), flight);
     // Whoever comes after the end finds no flight, and whoever comes before it is on board.
     void retrieve(flight, location, signal)
@@ -112,10 +114,16 @@ export function createItemSource({ connect, index, access, settings, audit }: It
     return gone.has(keyOf(location));
   }
 
-  /** The ids in the record are good while the path is the one they came from, and the item is there. */
   async function locate(claim: SecretClaim, signal: AbortSignal): Promise<ItemLocation> {
     const path = parseItemPath(claim.itemPath);
     await access.check(claim, signal);
+    const found = await find(claim, path, signal);
+    access.confirm(claim, found.vaultId);
+    return found;
+  }
+
+  /** The ids in the record are good while the path is the one they came from, and the item is there. */
+  async function find(claim: SecretClaim, path: ItemPath, signal: AbortSignal): Promise<ItemLocation> {
     const pin = access.pin(claim);
     const pinned = pin && (await index.locate(pin.vaultId, pin.id, signal));
     if (pinned !== undefined && !isGone(pinned)) return pinned;
@@ -143,6 +151,7 @@ export function createItemSource({ connect, index, access, settings, audit }: It
         return await fetchAt(claim, await locate(claim, signal), signal);
       }
     },
+    confirm: (claim, { vaultId }) => access.confirm(claim, vaultId),
     listed(claim) {
       const pin = access.pin(claim);
       return pin && index.listed(pin.vaultId, pin.id);
@@ -162,8 +171,9 @@ export function requesterOf({ namespace, owner: { kind, name, uid }, generation 
 }
 
 function retrievalOf({ vaultId, itemId }: ItemLocation, requesters: readonly Requester[], retrieval: Retrieval) {
-  const { requestId, status, itemVersion, reason } = retrieval;
+  const { requestId, token, status, itemVersion, reason } = retrieval;
   return {
+    token,
     vault: vaultId,
     item: itemId,
     ...(itemVersion !== undefined && { itemVersion }),

@@ -15,7 +15,7 @@ import {
   type SecretClaim,
   type SecretPlan,
 } from '../domain/secret-plan.ts';
-import { isConflict, isUncertain, type KubeClient, KubeError } from '../kube/client.ts';
+import { isConflict, isUncertain, isUnsent, type KubeClient, KubeError } from '../kube/client.ts';
 import { managedSecret, type ManagedSecret, onePasswordItems, type SecretBefore } from '../kube/objects.ts';
 import { deployments, objectPath, type WireObject } from '../kube/resource.ts';
 import { createSecret, type FullSecret, readSecret, readSecretMetadata, replaceSecret } from '../kube/secret-api.ts';
@@ -127,6 +127,8 @@ export function createSecretSync({
   const recordedRefusals = new Map<string, string>();
   /** Refusals by the API server, of a write that is on record. */
   const onRecord = new WeakSet<Failure>();
+  /** By the uid of the owner: the value of `keyturn.dev/sync` for which the item was fetched, and not written since it is a lower version. */
+  const answered = new Map<string, string | undefined>();
   /** By the uid of the owner. */
   const lastCopied = new Map<string, string>();
 
@@ -139,7 +141,7 @@ export function createSecretSync({
       const lowered = isLower(location, held) ? held : undefined;
       const believed = lowered !== undefined && (location.listed?.unchangedFor ?? 0) >= patience;
       if (lowered !== undefined && !believed && !isAskedFor(claim) && secrets.get(objectKey(claim)) !== undefined) {
-        return { state: 'unchanged', next: requeue(Math.max(1_000, patience - (location.listed?.unchangedFor ?? 0))) };
+        return { state: 'unchanged', next: untilBelieved(location) };
       }
       await rethrowRefusal(claim, location, signal);
       let item: FetchedItem | undefined;
@@ -168,6 +170,7 @@ export function createSecretSync({
       source.forget(ownerUid);
       refusals.delete(ownerUid);
       recordedRefusals.delete(ownerUid);
+      answered.delete(ownerUid);
       lastCopied.delete(ownerUid);
     },
   };
@@ -200,7 +203,7 @@ export function createSecretSync({
     });
   }
 
-  /** Carries out a write and records what came of it. One that lost against a faster one has written nothing, and is planned anew. */
+  /** Carries out a write and records what came of it. One that lost against a faster one, or was not sent, has written nothing. */
   async function recorded<T extends ManagedSecret | undefined>(
     action: 'secret.create' | 'secret.update',
     claim: SecretClaim,
@@ -225,9 +228,9 @@ export function createSecretSync({
       if (error instanceof Failure) {
         onRecord.add(error);
         await audit.record({ ...about, result: 'refused', reason: error.reason });
-      } else if (!isConflict(error)) {
-        const answered = error instanceof KubeError && !isUncertain(error);
-        await audit.record({ ...about, result: 'failed', reason: answered ? 'KubernetesError' : 'WriteUncertain' });
+      } else if (!isConflict(error) && !isUnsent(error)) {
+        const isAnswered = error instanceof KubeError && !isUncertain(error);
+        await audit.record({ ...about, result: 'failed', reason: isAnswered ? 'KubernetesError' : 'WriteUncertain' });
       }
       throw error;
     }
@@ -240,9 +243,14 @@ export function createSecretSync({
     throw new Failure('SecretNotOwned', `Secret "${claim.name}" belongs to ${holder}; choose another name`, refusalDelay.first);
   }
 
-  /** True when somebody wants the item fetched now, whatever the listings say: the value that asks for it is not on the Secret yet. */
+  /** True when somebody wants the item fetched now, whatever the listings say: the value that asks for it is new. */
   function isAskedFor(claim: SecretClaim): boolean {
-    return claim.copied.annotations[annotations.sync] !== secrets.get(objectKey(claim))?.annotations[annotations.sync];
+    const asked = claim.copied.annotations[annotations.sync];
+    return asked !== secrets.get(objectKey(claim))?.annotations[annotations.sync] && asked !== answered.get(claim.owner.uid);
+  }
+
+  function untilBelieved({ listed }: ItemLocation): Outcome {
+    return requeue(Math.max(1_000, patience - (listed?.unchangedFor ?? 0)));
   }
 
   /** True when the Secret is as the record says, and the record names the listed item in its listed version. */
@@ -265,7 +273,12 @@ export function createSecretSync({
     const held = recordedItem(claim, item.id)?.version;
     const behind = item.version < (location.listed?.version ?? 0) || (item.version < (held ?? 0) && !believed);
     // An old value is no news for a Secret, but better than none.
-    if (behind && secrets.get(objectKey(claim)) !== undefined) return { state: 'unchanged', next: retry() };
+    if (behind && secrets.get(objectKey(claim)) !== undefined) {
+      if (item.version !== location.listed?.version) return { state: 'unchanged', next: retry() };
+      // As old as it is listed: asking again would bring the same.
+      answered.set(claim.owner.uid, claim.copied.annotations[annotations.sync]);
+      return { state: 'unchanged', next: untilBelieved(location) };
+    }
 
     // A frozen item may have nothing to make a Secret of, and need not when there is one.
     const written = item.frozen
@@ -327,6 +340,7 @@ export function createSecretSync({
       plan = planSecret(claim, item, undefined, revisionTime(claim));
     }
     if (plan.action === 'none') return undefined;
+    source.confirm(claim, item);
     const { content } = plan;
     const write = () => recorded('secret.create', claim, item, () => createSecret(kube, claim, content, signal));
     const created = await counted(claim, 'created', write);
@@ -349,6 +363,7 @@ export function createSecretSync({
       }
     }
     if (plan.action === 'none') return { secret: stored(existing), write: 'none', changed: [], ...found };
+    source.confirm(claim, item);
     const { content, changed } = plan;
     const write = () => recorded('secret.update', claim, item, () => replaceSecret(kube, existing, content, signal));
     const updated = await counted(claim, 'updated', write);

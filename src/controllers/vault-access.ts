@@ -10,22 +10,26 @@ import { type VaultPolicy, type VaultReach, vaultReach } from '../domain/vault-p
 export interface VaultAccess {
   /** The vaults that a claim may read of. */
   reach(claim: SecretClaim): VaultReach;
-  /** The ids that the record holds for the claim's present path, if they can be ids, and the vault is still allowed. */
+  /** The ids that the record holds for the claim's present path, if they can be ids, and the vault is allowed. */
   pin(claim: SecretClaim): Pin | undefined;
   /** `unknown` while that takes the list of vaults, which has not been read yet. */
-  judge(claim: SecretClaim): 'allowed' | 'denied' | 'unknown';
+  judge(claim: SecretClaim): Verdict;
   /** Reads the list of vaults if the answer needs it. @throws Failure `VaultNotAllowed`, or what kept Connect from answering */
   check(claim: SecretClaim, signal: AbortSignal): Promise<void>;
   /** The same for the path alone, whatever the record says. @throws Failure `VaultNotAllowed` */
   checkPath(claim: SecretClaim): void;
+  /** Looks whether the vault that was found for a claim is allowed, at the moment. @throws Failure `VaultNotAllowed` */
+  confirm(claim: SecretClaim, vaultId: string): void;
   /** Forgets what was remembered of an owner that is gone. */
   forget(ownerUid: string): void;
 }
 
 export type Pin = Pick<ItemStatus, 'vaultId' | 'id'>;
 
+type Verdict = 'allowed' | 'denied' | 'unknown';
+
 export interface VaultAccessOptions {
-  readonly index: Pick<VaultIndex, 'refresh' | 'vault' | 'isRead'>;
+  readonly index: Pick<VaultIndex, 'refresh' | 'vault' | 'lastSeen' | 'isRead'>;
   /** The policy as it is now; undefined allows everything. */
   readonly policy: () => VaultPolicy | undefined;
   /** A claim is refused that was not before, or for another path. */
@@ -42,17 +46,13 @@ export function createVaultAccess({ index, policy, onRefusal }: VaultAccessOptio
 
   const reachOf = ({ namespace }: SecretClaim): VaultReach => vaultReach(policy(), namespace);
 
-  function pin(claim: SecretClaim): Pin | undefined {
-    const { record, itemPath } = claim;
-    const { item } = record;
-    if (item === undefined || item.path !== itemPath) return undefined;
-    if (![item.vaultId, item.id].every((id) => connectIdPattern.test(id))) return undefined;
-    const vault = index.vault(item.vaultId);
-    // Another vault may bear the id as its name.
-    return reachOf(claim).includes(vault?.id === item.vaultId ? vault : { id: item.vaultId, name: '' }) ? item : undefined;
+  function judgeVault(claim: SecretClaim, vaultId: string): Verdict {
+    const reach = reachOf(claim);
+    if (reach.includes(index.lastSeen(vaultId) ?? { id: vaultId, name: '' })) return 'allowed';
+    return reach.extent === 'some' && !index.isRead ? 'unknown' : 'denied';
   }
 
-  function judgePath(claim: SecretClaim): 'allowed' | 'denied' | 'unknown' {
+  function judgePath(claim: SecretClaim): Verdict {
     const reach = reachOf(claim);
     if (reach.extent !== 'some') return reach.extent === 'all' ? 'allowed' : 'denied';
     const { vault } = parseItemPath(claim.itemPath);
@@ -60,8 +60,10 @@ export function createVaultAccess({ index, policy, onRefusal }: VaultAccessOptio
     return index.isRead ? 'denied' : 'unknown';
   }
 
-  function judge(claim: SecretClaim): 'allowed' | 'denied' | 'unknown' {
-    return pin(claim) === undefined ? judgePath(claim) : 'allowed';
+  /** A Secret stays with the vault that it came from: that another one of its name is allowed is no reason to take that. */
+  function judge(claim: SecretClaim): Verdict {
+    const pinned = recordedPin(claim);
+    return pinned === undefined ? judgePath(claim) : judgeVault(claim, pinned.vaultId);
   }
 
   function refuse(claim: SecretClaim): never {
@@ -75,19 +77,31 @@ export function createVaultAccess({ index, policy, onRefusal }: VaultAccessOptio
 
   return {
     reach: reachOf,
-    pin,
+    pin(claim) {
+      const pinned = recordedPin(claim);
+      return pinned !== undefined && judgeVault(claim, pinned.vaultId) === 'allowed' ? pinned : undefined;
+    },
     judge,
     async check(claim, signal) {
       // It is one request for everybody, made in any case, and tells nothing of whom it was made for.
       if (judge(claim) === 'unknown') await index.refresh(signal);
       if (judge(claim) !== 'allowed') refuse(claim);
-      refused.delete(claim.owner.uid);
     },
     checkPath(claim) {
       if (judgePath(claim) !== 'allowed') refuse(claim);
     },
+    confirm(claim, vaultId) {
+      if (judgeVault(claim, vaultId) !== 'allowed') refuse(claim);
+      refused.delete(claim.owner.uid);
+    },
     forget: (ownerUid) => void refused.delete(ownerUid),
   };
+}
+
+/** The ids in the record, while they are those of the claim's present path. */
+function recordedPin({ record: { item }, itemPath }: SecretClaim): Pin | undefined {
+  if (item === undefined || item.path !== itemPath) return undefined;
+  return [item.vaultId, item.id].every((id) => connectIdPattern.test(id)) ? item : undefined;
 }
 
 /** Says the same whatever was asked for. */

@@ -36,15 +36,23 @@ export function isRefusal(error: unknown): error is KubeError {
 
 /** True when a request may have been carried out though it failed. */
 export function isUncertain(error: unknown): boolean {
-  return error instanceof KubeError && !isFenced(error) && (error.status === 0 || error.status > 500);
+  return error instanceof KubeError && !isUnsent(error) && (error.status === 0 || error.status > 500);
 }
 
 /** The reason of a write that was not begun, because this process does not lead, or may not for much longer. */
 const notLeader = 'NotLeader';
 
+/** The reason of a request that was not begun, because its signal had been aborted. */
+const cancelled = 'Cancelled';
+
 /** True for a write that was never sent: another process may be the one who writes now. */
 export function isFenced(error: unknown): boolean {
   return error instanceof KubeError && error.status === 0 && error.reason === notLeader;
+}
+
+/** True for a request that was never sent, for whatever reason. */
+export function isUnsent(error: unknown): boolean {
+  return isFenced(error) || (error instanceof KubeError && error.status === 0 && error.reason === cancelled);
 }
 
 export interface KubeRequest {
@@ -180,7 +188,7 @@ export function createKubeClient({ load, clock, userAgent, onRequest, mayWrite =
       const { timeout = requestTime } = request;
       const patience = isRead(request.method) ? undefined : lateAbort(clock, writeGrace, request.signal);
       try {
-        if (request.signal?.aborted) throw request.signal.reason;
+        if (request.signal?.aborted) throw new KubeError(request.method, request.path, 0, cancelled);
         return await withDeadline(clock, timeout, patience?.signal ?? request.signal, async (signal) => {
           const response = await send({ ...request, signal }, 'requests');
           if (response.statusCode >= 400) throw await refusal(request, response, clock.now());

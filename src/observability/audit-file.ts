@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
 import type { Clock } from '../runtime/clock.ts';
 import type { AuditSink } from './audit.ts';
@@ -19,6 +19,9 @@ export interface AuditFileOptions {
 interface Started {
   readonly file: FileHandle;
   readonly size: number;
+  /** Which file it is. */
+  readonly dev: number;
+  readonly ino: number;
   /** No pipe, and no device. */
   readonly isRegular: boolean;
 }
@@ -35,13 +38,14 @@ export function createAuditFile({ path, maxSize, maxBackups, clock, onStuck }: A
     async write(lines) {
       const bytes = Buffer.from(lines);
       let started: Started | undefined;
+      let done = 0;
       try {
         started = await prepare(bytes.length);
-        await started.file.appendFile(bytes);
+        while (done < bytes.length) done += (await started.file.write(bytes, done)).bytesWritten;
         // A pipe or a terminal has nothing to be flushed.
         if (started.isRegular) await started.file.sync();
       } catch (error) {
-        await abandon(started);
+        await abandon(started, done);
         throw error;
       }
     },
@@ -54,9 +58,12 @@ export function createAuditFile({ path, maxSize, maxBackups, clock, onStuck }: A
     await closing?.close();
   }
 
-  /** Half a line must not stay, nor a line that counts as lost. A disk that has failed may fail again: the first failure is the one to be told. */
-  async function abandon(started: Started | undefined): Promise<void> {
-    if (started?.isRegular) await started.file.truncate(started.size).catch(() => {});
+  /**
+   * Half a line must not stay, nor a line that counts as lost; but what somebody else has written since must. A disk that has failed may fail again: the
+   * first failure is the one to be told.
+   */
+  async function abandon(started: Started | undefined, written: number): Promise<void> {
+    if (started?.isRegular) await takeBack(started, written).catch(() => {});
     await close().catch(() => {});
   }
 
@@ -64,17 +71,22 @@ export function createAuditFile({ path, maxSize, maxBackups, clock, onStuck }: A
   async function prepare(length: number): Promise<Started> {
     const current = await opened();
     if (!current.isRegular) return current;
-    const isDeleted = current.links === 0;
     const isFull = current.size > 0 && current.size + length > maxSize;
-    if (!isDeleted && !(isFull && (await putAside()))) return current;
+    if ((await isInPlace(current)) && !(isFull && (await putAside()))) return current;
     await close();
     return await opened();
   }
 
-  async function opened(): Promise<Started & { readonly links: number }> {
+  async function opened(): Promise<Started> {
     file ??= await openFile(path);
-    const stat = await file.stat();
-    return { file, size: stat.size, isRegular: stat.isFile(), links: stat.nlink };
+    const found = await file.stat();
+    return { file, size: found.size, dev: found.dev, ino: found.ino, isRegular: found.isFile() };
+  }
+
+  /** False when somebody deleted, renamed or replaced the file that is open. */
+  async function isInPlace({ dev, ino }: Started): Promise<boolean> {
+    const found = await stat(path).catch(() => undefined);
+    return found?.dev === dev && found.ino === ino;
   }
 
   /** False when that cannot be done. */
@@ -110,6 +122,10 @@ export function createAuditFile({ path, maxSize, maxBackups, clock, onStuck }: A
   }
 }
 
+async function takeBack({ file, size }: Started, written: number): Promise<void> {
+  if ((await file.stat()).size === size + written) await file.truncate(size);
+}
+
 const timePattern = /^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}$/;
 
 /** `audit.log` → `audit-` and `.log` */
@@ -123,11 +139,11 @@ async function openFile(path: string): Promise<FileHandle> {
   await mkdir(dirname(path), { recursive: true });
   const file = await open(path, constants.O_APPEND | constants.O_CREAT | constants.O_RDWR, 0o640);
   try {
-    const stat = await file.stat();
-    if (!stat.isFile()) return file;
-    if (stat.size === 0) await syncFolder(dirname(path));
+    const found = await file.stat();
+    if (!found.isFile()) return file;
+    if (found.size === 0) await syncFolder(dirname(path));
     else {
-      const { buffer } = await file.read(Buffer.alloc(1), 0, 1, stat.size - 1);
+      const { buffer } = await file.read(Buffer.alloc(1), 0, 1, found.size - 1);
       if (buffer.toString() !== '\n') await file.appendFile('\n');
     }
     return file;

@@ -89,4 +89,7 @@ export type AuditRecord = z.infer<typeof auditRecordSchema>;
 
 type Entry<R> = R extends unknown ? Omit<R, keyof typeof envelope> : never;
 /** What happened: a record without what is the same in all, or is counted. */
-export type AuditEntry = Entry<AuditRecord>;
+export type AuditEntry = Entry<AuditRecord> & {
+  /** The id of the token that was used, if that need not be the one in use now. */
+  readonly token?: string;
+};

@@ -60,9 +60,13 @@ const retryDelay = 5_000;
 
 interface Waiting {
   readonly time: number;
+  /** The id of the token that was in use. */
+  readonly token: string;
   readonly entry: AuditEntry;
   readonly settle: (written: boolean) => void;
 }
+
+type Told = Omit<Waiting, 'settle'>;
 
 /** While a write is under way, the records that follow gather, and are written together: a flush costs the same for one and for many. */
 export function createAudit(options: AuditOptions): Audit {
@@ -80,7 +84,7 @@ export function createAudit(options: AuditOptions): Audit {
   let probedAt = -probeInterval;
   let closed = false;
 
-  function lineOf(number: number, time: number, entry: AuditEntry): string {
+  function lineOf(number: number, { time, token, entry }: Told): string {
     const numbered = {
       log: 'audit',
       schema: auditSchemaVersion,
@@ -91,18 +95,22 @@ export function createAudit(options: AuditOptions): Audit {
       pod,
       version,
       connection,
-      token: tokenId(),
+      token,
       ...entry,
     } satisfies AuditRecord;
     return `${JSON.stringify(numbered)}\n`;
   }
 
   /** Takes numbers for records that are not in the stream: the gap shows. */
-  function lose(count: number, error: string): void {
-    seq += count;
+  function lose(count: number, error: string, numbers = count): void {
+    seq += numbers;
     if (lost === 0) onFailing?.(error);
     lost += count;
     onLost?.(count);
+  }
+
+  function noted(entry: AuditEntry): Told {
+    return { time: clock.now(), token: tokenId(), entry };
   }
 
   /** Writes what waits, behind a line that tells of a loss, if there was one. True when it worked. */
@@ -110,13 +118,15 @@ export function createAudit(options: AuditOptions): Audit {
     const batch = waiting;
     waiting = [];
     const before = lost;
-    const told: readonly Omit<Waiting, 'settle'>[] =
-      before === 0 ? batch : [{ time: clock.now(), entry: { action: 'audit.resume', lost: before, result: 'success' } }, ...batch];
+    const told: readonly Told[] = before === 0 ? batch : [noted({ action: 'audit.resume', lost: before, result: 'success' }), ...batch];
     try {
-      await put(told.map(({ time, entry }, index) => lineOf(seq + 1 + index, time, entry)).join(''));
+      await put(told.map((one, index) => lineOf(seq + 1 + index, one)).join(''));
     } catch (error) {
+      // A write that goes on after its time may put its lines there yet, and their numbers must not come again.
+      const numbers = stuck && !(error instanceof Stuck) ? told.length : batch.length;
       // A look at a sink that does not work loses nothing.
-      if (batch.length > 0) lose(batch.length, codeOf(error));
+      if (batch.length > 0) lose(batch.length, codeOf(error), numbers);
+      else seq += numbers;
       for (const { settle } of batch) settle(false);
       return false;
     }
@@ -161,7 +171,7 @@ export function createAudit(options: AuditOptions): Audit {
       return Promise.resolve(false);
     }
     const { promise, resolve } = Promise.withResolvers<boolean>();
-    waiting.push({ time: clock.now(), entry, settle: resolve });
+    waiting.push({ ...noted(entry), settle: resolve });
     void writeWaiting();
     return promise;
   }

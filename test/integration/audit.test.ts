@@ -1,4 +1,4 @@
-import { readFile, mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
+import { readFile, mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -49,7 +49,7 @@ function retrievals(records: readonly AuditRecord[]): readonly RetrievalRecord[]
 }
 
 /**
- * Pairs each read of Connect's log with one record of ours: first by the version, then with those that brought nothing that could be read, and
+ * Pairs each read of Connect's log with one record of ours, of one token: first by the version, then with those that brought nothing that could be read, and
  * at last with those whose answer did not even begin to arrive. What is left has no partner; a request that Connect did not answer has none.
  */
 function reconcile(reads: readonly WireApiRequest[], records: readonly RetrievalRecord[]) {
@@ -58,7 +58,13 @@ function reconcile(reads: readonly WireApiRequest[], records: readonly Retrieval
     left.filter((read) => {
       const found = free
         .values()
-        .find((record) => record.vault === read.resource.vault?.id && record.item === read.resource.item?.id && fits(record, read));
+        .find(
+          (record) =>
+            record.token === read.actor.jti &&
+            record.vault === read.resource.vault?.id &&
+            record.item === read.resource.item?.id &&
+            fits(record, read),
+        );
       if (found !== undefined) free.delete(found);
       return found === undefined;
     });
@@ -91,33 +97,46 @@ describe('the audit of an operator beside Connect’s activity log', () => {
   let scenario: Scenario;
   let memory: AuditMemory;
   let activity: readonly WireApiRequest[];
+  let folder: string;
+  let newToken: string;
 
   beforeAll(async () => {
     memory = createAuditMemory();
+    folder = await mkdtemp(join(tmpdir(), 'keyturn-audit-'));
+    const tokenFile = join(folder, 'token');
     const items = names.map((title) => ({ title, fields: [{ label: 'password', value: canary(`${title}first`) }] }));
     scenario = await startScenario({
       seed: { vaults: [{ name: 'Prod', items: [...items, withFile] }] },
+      tokenFile,
       auditSink: memory,
       log: unreadLog,
     });
-    const { connect, namespace, token } = scenario;
+    const { connect, namespace } = scenario;
+    newToken = connect.issueToken({ vaults: ['*'] });
     for (const name of [...names, 'with-file']) await namespace.createItem(name, `vaults/Prod/items/${name}`);
     // Two more that share an item, and one that wants none that is there.
     await namespace.createItem('shared', 'vaults/Prod/items/item-0');
     await namespace.createItem('missing', 'vaults/Prod/items/nowhere');
     await untilLevel();
     for (const order of faults) {
-      connect.faults.order(order);
+      const fault = connect.faults.order(order);
       for (const name of names) connect.store.setField('Prod', name, 'password', canary(`${name}${performance.now()}`));
+      if (order.kind === 'hang') {
+        await eventually('a request that hangs', () => (fault.hits > 0 ? true : undefined));
+        await writeFile(tokenFile, newToken);
+      }
       if (order.route === fileRoute) connect.store.setField('Prod', 'with-file', 'password', canary('second'));
       await untilLevel();
       connect.faults.clear();
     }
     await scenario.stopOperator();
-    activity = await activityOf(connect, token);
+    activity = await activityOf(connect, newToken);
   }, 240_000);
 
-  afterAll(() => scenario?.end());
+  afterAll(async () => {
+    await scenario?.end();
+    await rm(folder, { recursive: true });
+  });
 
   /** Waits until each Secret has its item's version. */
   async function untilLevel(): Promise<void> {
@@ -171,10 +190,13 @@ describe('the audit of an operator beside Connect’s activity log', () => {
   });
 
   it('names the token as Connect does, and Connect names the operator by its version', () => {
-    const { token } = scenario;
-    expect(new Set(memory.records.map((record) => record.token))).toEqual(new Set([tokenId(token)]));
+    const ids = [scenario.token, newToken].map(tokenId);
+    expect([...new Set(memory.records.map((record) => record.token))]).toEqual(ids);
     const actors = itemReads(activity).map(({ actor }) => `${actor.jti} ${actor.userAgent}`);
-    expect(new Set(actors)).toEqual(new Set([`${tokenId(token)} keyturn/${version}`]));
+    expect([...new Set(actors)]).toEqual(ids.map((id) => `${id} keyturn/${version}`));
+    // A request that hung when the token changed.
+    const change = memory.records.findIndex(({ action }) => action === 'token.change');
+    expect(memory.records.slice(change + 1).filter(({ token }) => token === ids[0])).toMatchObject([{ action: 'item.retrieve' }]);
   });
 
   it('has all its numbers, from the loading of the token on', () => {
@@ -398,6 +420,8 @@ describe('an audit log that cannot be written', () => {
     const { namespace, connect } = scenario;
     await namespace.createItem('db', 'vaults/Prod/items/db');
     await untilReadiness(namespace, 'db', 'True');
+    // Of the start.
+    told.length = 0;
     memory.failWith('ENOSPC');
     connect.requests.reset();
     connect.store.setField('Prod', 'db', 'password', 'second');

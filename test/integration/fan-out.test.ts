@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
+import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ConnectServer, startConnectServer } from '../../dev/connect-server/server.ts';
 import type { ControlPlane } from '../../dev/control-plane/start.ts';
@@ -10,23 +9,33 @@ import { type AppWatch, createApp, untilAdopted, watchApps } from '../support/ap
 import { createNamespace, type TestNamespace, untilReadiness } from '../support/cluster.ts';
 import { ownControlPlane } from '../support/control-plane.ts';
 import { eventually } from '../support/eventually.ts';
-import { startOperator, type TestOperator } from '../support/operator.ts';
+import { type OperatorProcess, startOperatorProcess } from '../support/operator-process.ts';
 
 const count = 500;
 const budget = 50;
 /**
- * Every so many Deployments have a pod, which is scheduled, started and replaced; each costs the control plane a fifth of a second of processor
- * time. The others have none: their rollouts begin and are seen by their controller all the same.
+ * Every so many Deployments have a pod, which is scheduled, started and replaced. The other 450 have none: a pod costs the control plane a fifth of
+ * a second of processor time, so that 500 of them, each replaced, would take minutes in which the operator does nothing. Their rollouts are begun,
+ * hold a place of the budget and are seen by their controller all the same; what is measured is what the operator asks for and keeps, and pods have
+ * no part in that, since it does not watch them.
  */
 const everyWithPod = 10;
 /** Looks at Connect, of a second each: longer than the consumers of a resource wait to be counted again. */
 const quietLooks = 15;
 
-/** One write for the rollout, and at most three events: that it waits, and that it began, on the Deployment and on the resource. */
-const requestsEach = 4;
-const requestsPerSecond = 1_000;
-/** What stays in the process, which is the test's and the proxy's as well, in bytes. */
-const heapLimit = 16 * 1024 ** 2;
+const limits = {
+  /** One write for the rollout, and at most three events: that it waits, and that it began, on the Deployment and on the resource. Measured: 1,960. */
+  requests: 4 * count,
+  /**
+   * What is due at the same moment: an event for each that waits, a write and two events for each that has a place. Measured on two cores with much
+   * else to do: 115; alone they are faster.
+   */
+  requestsPerSecond: count - budget + 3 * budget,
+  /** By how much the resident memory of the operator's process grows at the most, in bytes. Measured: 25 MiB. */
+  memory: 56 * 1024 ** 2,
+};
+/** Between two looks at the memory, in milliseconds. */
+const sampleInterval = 200;
 
 const names = Array.from({ length: count }, (_, i) => `app-${i}`);
 const look = 'GET /v1/vaults';
@@ -36,13 +45,13 @@ let controlPlane: ControlPlane;
 let proxy: ApiServerProxy;
 let connect: ConnectServer;
 let namespace: TestNamespace;
-let operator: TestOperator;
+let operator: OperatorProcess;
 let watch: AppWatch;
 
 /** What the rotation came to, from the change of the item until all was said. */
 let asked: readonly ProxiedRequest[];
 let elapsed: number;
-let heapGrowth: number;
+let memoryGrowth: number;
 
 beforeAll(async () => {
   controlPlane = await ownControlPlane();
@@ -54,7 +63,7 @@ beforeAll(async () => {
     seed: { vaults: [{ name: 'Prod', items: [{ title: 'shared', fields: [{ label: 'password', value: 'first' }] }] }] },
   });
   namespace = await createNamespace(controlPlane.kubeconfig);
-  operator = await startOperator({
+  operator = await startOperatorProcess({
     kubeconfig: proxy.kubeconfig,
     connect: connect.url,
     token: connect.issueToken({ vaults: ['*'] }),
@@ -68,15 +77,19 @@ beforeAll(async () => {
 
   watch = await watchApps(namespace);
   proxy.requests.reset();
-  const heapBefore = usedHeap();
+  const memory = await sampleMemory();
   const start = performance.now();
   connect.store.setField('Prod', 'shared', 'password', 'second');
   await eventually('all to be rolled', () => (watch.rolls.length >= count && watch.rolling.size === 0) || undefined, 200_000);
   await untilSaid();
   await untilCounted();
   elapsed = performance.now() - start;
-  heapGrowth = usedHeap() - heapBefore;
+  memoryGrowth = await memory.peakGrowth();
   asked = proxy.requests.all.filter(({ isWatch }) => !isWatch);
+  const [seconds, mebibytes] = [Math.round(elapsed / 1_000), Math.round(memoryGrowth / 1024 ** 2)];
+  process.stdout.write(
+    `${count} rollouts in ${seconds} s: ${mebibytes} MiB more resident, ${busiestSecond(asked)} requests in the busiest second, ${asked.length} in all\n`,
+  );
 }, 500_000);
 
 afterAll(async () => {
@@ -123,10 +136,36 @@ async function untilSaid(): Promise<void> {
   );
 }
 
-function usedHeap(): number {
-  setFlagsFromString('--expose-gc');
-  (runInNewContext('gc') as () => void)();
-  return process.memoryUsage().heapUsed;
+interface MemorySamples {
+  /** Ends; by how much the operator's memory exceeded what it was in the beginning, at the most, in bytes. */
+  peakGrowth(): Promise<number>;
+}
+
+/** Looks at the memory of the operator again and again from now on. */
+async function sampleMemory(): Promise<MemorySamples> {
+  const before = await operator.residentMemory();
+  const stop = new AbortController();
+  let peak = before;
+  async function sample(): Promise<void> {
+    while (!stop.signal.aborted) {
+      peak = Math.max(peak, await operator.residentMemory());
+      await pause(sampleInterval);
+    }
+  }
+  const ended = sample();
+  return {
+    async peakGrowth() {
+      stop.abort();
+      await ended;
+      return peak - before;
+    },
+  };
+}
+
+/** As many requests as arrived within any second. */
+function busiestSecond(requests: readonly ProxiedRequest[]): number {
+  const times = requests.map(({ at }) => at);
+  return Math.max(...times.map((end) => times.filter((at) => at > end - 1_000 && at <= end).length));
 }
 
 /** Requests to one path or, for those of Deployments, to any of theirs. */
@@ -149,20 +188,19 @@ describe('an item that 500 Deployments consume, rotated under a budget of 50', (
   });
 
   it('costs no more than four requests for each Deployment, events included', () => {
-    expect(asked.length).toBeLessThanOrEqual(requestsEach * count);
+    expect(asked.length).toBeLessThanOrEqual(limits.requests);
   });
 
   it('spreads its requests', () => {
-    const bySecond = Map.groupBy(asked, ({ at }) => Math.floor(at / 1000));
-    expect(Math.max(...[...bySecond.values()].map(({ length }) => length))).toBeLessThanOrEqual(requestsPerSecond);
+    expect(busiestSecond(asked)).toBeLessThanOrEqual(limits.requestsPerSecond);
   });
 
   it('writes the counts of consumers no more often than every ten seconds, beside the record of the Secret', () => {
     expect(countOf('PATCH', /\/onepassworditems\/shared\/status$/)).toBeLessThanOrEqual(2 + elapsed / 10_000);
   });
 
-  it('leaves nothing in memory to speak of', () => {
-    expect(heapGrowth).toBeLessThan(heapLimit);
+  it('takes little more memory meanwhile', () => {
+    expect(memoryGrowth).toBeLessThan(limits.memory);
   });
 
   it('makes nobody write once all is said', async () => {

@@ -8,7 +8,7 @@ import { tokenId } from '../../src/connect/token-id.ts';
 import { createNamespace, type TestNamespace, untilReadiness } from '../support/cluster.ts';
 import { sharedControlPlane } from '../support/control-plane.ts';
 import { eventually } from '../support/eventually.ts';
-import { startOperator, type TestOperator } from '../support/operator.ts';
+import { startOperator, type TestOperator, type TestOperatorOptions } from '../support/operator.ts';
 import { installCrd } from '../support/scenario.ts';
 
 let connect: ConnectServer;
@@ -25,7 +25,7 @@ async function issue(...vaults: readonly string[]): Promise<string> {
   return token;
 }
 
-async function start(): Promise<void> {
+async function start(options: Partial<TestOperatorOptions> = {}): Promise<void> {
   operator = await startOperator({
     kubeconfig: sharedControlPlane().kubeconfig,
     connect: connect.url,
@@ -33,6 +33,7 @@ async function start(): Promise<void> {
     namespaces: [namespace.name],
     config: { connectTokenFile: file },
     log: pino({ level: 'info', base: null }, { write: (line: string) => void lines.push(line) }),
+    ...options,
   });
 }
 
@@ -89,6 +90,23 @@ describe('the token for Connect in a file', () => {
     await untilReadiness(namespace, 'db', 'VaultNotFound');
     await issue('Prod', 'Other');
     await untilReadiness(namespace, 'db', 'True');
+  });
+
+  it('that reaches fewer vaults keeps the Secrets of the others, which say so when it lasts, and follow when it is over', async () => {
+    await issue('Prod', 'Other');
+    await start({ times: { outageGrace: 2_000 } });
+    await namespace.createItem('db', 'vaults/Prod/items/db');
+    await namespace.createItem('lost', 'vaults/Other/items/db');
+    for (const name of ['db', 'lost']) await untilReadiness(namespace, name, 'True');
+    await issue('Prod');
+    await untilReadiness(namespace, 'lost', 'ConnectForbidden');
+    await said('a vault cannot be read');
+    expect((await namespace.secret('lost'))?.values).toEqual({ password: 'one' });
+    await untilReadiness(namespace, 'db', 'True');
+    await issue('Prod', 'Other');
+    connect.store.setField('Other', 'db', 'password', 'two');
+    await untilReadiness(namespace, 'lost', 'True');
+    await eventually('the new value', async () => ((await namespace.secret('lost'))?.values['password'] === 'two' ? true : undefined));
   });
 
   it('stays the last good one while the file is gone, which is said once', async () => {

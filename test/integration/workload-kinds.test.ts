@@ -174,7 +174,7 @@ describe('a Rollout, whose CRD was installed while the operator ran,', () => {
     const after = await readWorkload(namespace, workload);
     expect(after.spec).toEqual({ ...before.spec, restartAt: restarted.spec.restartAt });
     expect(after.spec.restartAt).not.toBe(before.spec.restartAt);
-    expect(recordsOf(after).adopted[workload.name]).toBeGreaterThan(recordsOf(before).adopted[workload.name] ?? 0);
+    expect(recordsOf(after).rolled[workload.name]).toBeGreaterThan(recordsOf(before).adopted[workload.name] ?? 0);
     expect(await templatesOf(namespace, workload)).toBe(1);
   });
 
@@ -212,5 +212,20 @@ describe('a Rollout, whose CRD was installed while the operator ran,', () => {
     await rollControl();
     await createItem(namespace, 'later');
     expect((await namespace.secret('later'))?.values).toEqual({ password: 'first', user: 'first' });
+  });
+
+  it('is one again when the CRD is back: adopted without a restart, and restarted once by the next change', async () => {
+    const name = 'returned';
+    await createItem(namespace, name);
+    await scenario.installCrd(rolloutCrdName, rolloutCrd);
+    // It has the name of one that went with the CRD.
+    await createWorkload(namespace, workload, { containers: [containerOf(name, 'password')] });
+    await untilAdopted(namespace, workload, name, foundWithin);
+    await rollControl();
+    expect(await changesOf(namespace, workload)).toBe(0);
+    await rotate(namespace, name, 'password');
+    await untilChanged(namespace, workload, 1);
+    await rollControl();
+    expect(await changesOf(namespace, workload)).toBe(1);
   });
 });

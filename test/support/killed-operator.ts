@@ -17,13 +17,16 @@ export interface KillableOperatorOptions {
   readonly token: string;
   readonly namespaces: readonly string[];
   readonly flags?: readonly string[];
+  /** A Go duration; 200 ms unless it says otherwise. */
+  readonly debounce?: string;
 }
 
-const testFlags = ['--health-probe-bind-address=0', '--metrics-bind-address=0', '--restart-debounce=200ms'];
+const testFlags = ['--health-probe-bind-address=0', '--metrics-bind-address=0'];
 
 /** Spawns an operator that asks Connect every second; the caller kills it. */
-export function spawnOperator({ kubeconfig, connect, token, namespaces, flags = [] }: KillableOperatorOptions): KillableOperator {
-  const child = spawn(process.execPath, ['--disable-sigusr1', 'src/main.ts', ...testFlags, ...flags], {
+export function spawnOperator(options: KillableOperatorOptions): KillableOperator {
+  const { kubeconfig, connect, token, namespaces, flags = [], debounce = '200ms' } = options;
+  const child = spawn(process.execPath, ['--disable-sigusr1', 'src/main.ts', ...testFlags, `--restart-debounce=${debounce}`, ...flags], {
     cwd: new URL('../..', import.meta.url),
     env: {
       PATH: process.env['PATH'],

@@ -26,6 +26,8 @@ export interface OperatorProcess {
   output(): string;
   /** A scrape of `/metrics`. */
   metrics(): Promise<string>;
+  /** The memory that it has resident, in bytes. */
+  residentMemory(): Promise<number>;
   stop(): Promise<void>;
 }
 
@@ -34,19 +36,22 @@ export interface OperatorProcessOptions {
   readonly connect: string;
   readonly token: string;
   readonly namespaces: readonly string[];
+  readonly flags?: readonly string[];
 }
 
 /** Strings of a snapshot are cut off at this length; no value is longer. */
 const stringLimit = 2 ** 24;
 
 /** The operator in a process of its own, logging all it can; resolves once it reconciles. */
-export async function startOperatorProcess({ kubeconfig, connect, token, namespaces }: OperatorProcessOptions): Promise<OperatorProcess> {
+export async function startOperatorProcess(options: OperatorProcessOptions): Promise<OperatorProcess> {
+  const { kubeconfig, connect, token, namespaces } = options;
   const [port = 0] = await freePorts(1);
   const flags = [
     '--health-probe-bind-address=0',
     `--metrics-bind-address=127.0.0.1:${port}`,
     '--zap-log-level=debug',
     '--restart-debounce=300ms',
+    ...(options.flags ?? []),
   ];
   const child = fork(new URL('operator-program.ts', import.meta.url), flags, {
     execArgv: ['--expose-gc', `--heap-snapshot-string-limit=${stringLimit}`],
@@ -84,11 +89,16 @@ export async function startOperatorProcess({ kubeconfig, connect, token, namespa
     return waiting.promise as Promise<T>;
   }
 
+  async function metrics(): Promise<string> {
+    return (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  }
+
   return {
     scan: (questions) => ask({ do: 'scan', questions }),
     keep: (as, item) => ask({ do: 'keep', as, ...item }),
     output: () => output,
-    metrics: async () => (await fetch(`http://127.0.0.1:${port}/metrics`)).text(),
+    metrics,
+    residentMemory: async () => Number(/^process_resident_memory_bytes (.+)$/m.exec(await metrics())?.[1]),
     async stop() {
       child.kill('SIGKILL');
       await ended;

@@ -1,3 +1,5 @@
+import { annotations } from '../../src/api/names.ts';
+import { parseRevisions } from '../../src/domain/revisions.ts';
 import type { KubeClient } from '../../src/kube/client.ts';
 import { collectionPath, deployments, type ResourceType, secrets, statefulSets, type WireMeta } from '../../src/kube/resource.ts';
 import { eventually } from './eventually.ts';
@@ -12,6 +14,8 @@ export interface RolloutHistory {
   templates(workload: string): readonly TemplateSeen[];
   /** The writes that changed a value of a Secret, its creation left out, as resource versions; of some keys, or of any. */
   changes(secret: string, keys?: readonly string[]): readonly bigint[];
+  /** The same writes, each with the revision that it brought. */
+  valueChanges(secret: string, keys?: readonly string[]): readonly ValueChange[];
   /** The pods of a workload that are there and were created before `change`. */
   olderPods(workload: string, change: bigint): readonly string[];
   /** The pods of a workload that are there. */
@@ -24,14 +28,21 @@ export interface TemplateSeen {
   readonly annotations: Readonly<Record<string, string>>;
 }
 
+/** A write that changed what somebody consumes of a Secret. */
+export interface ValueChange {
+  readonly secret: string;
+  readonly at: bigint;
+  /** The latest that the Secret names: the write's own. */
+  readonly revision: number;
+}
+
 interface Seen {
   readonly metadata: WireMeta;
   readonly data?: Readonly<Record<string, string>>;
   readonly spec?: { readonly template?: { readonly metadata?: { readonly annotations?: Readonly<Record<string, string>> } } };
 }
 
-interface ValuesChanged {
-  readonly at: bigint;
+interface ValuesChanged extends ValueChange {
   readonly keys: readonly string[];
 }
 
@@ -62,7 +73,8 @@ export async function recordRollouts({ kube, name: namespace }: TestNamespace): 
     if (type === 'DELETED') return;
     const before = values.get(metadata.name);
     const keys = [...new Set([...Object.keys(data), ...Object.keys(before?.data ?? {})])].filter((key) => data[key] !== before?.data[key]);
-    const change = { at: BigInt(metadata.resourceVersion), keys };
+    const revision = Math.max(0, ...Object.values(parseRevisions(metadata.annotations?.[annotations.revisions])));
+    const change = { secret: metadata.name, at: BigInt(metadata.resourceVersion), revision, keys };
     const changes = before === undefined ? [] : [...before.changes, ...(keys.length > 0 ? [change] : [])];
     values.set(metadata.name, { data, changes });
   };
@@ -80,13 +92,13 @@ export async function recordRollouts({ kube, name: namespace }: TestNamespace): 
   ];
   await Promise.all(followed);
 
+  const valueChanges = (secret: string, keys?: readonly string[]): readonly ValueChange[] =>
+    (values.get(secret)?.changes ?? []).filter((change) => keys === undefined || change.keys.some((key) => keys.includes(key)));
   const podsOf = (workload: string): [string, SeenPod][] => [...livePods].filter(([, pod]) => pod.workload === workload);
   return {
     templates: (workload) => (templates.get(workload) ?? []).map(({ seen }) => seen),
-    changes: (secret, keys) =>
-      (values.get(secret)?.changes ?? []).flatMap((change) =>
-        keys === undefined || change.keys.some((key) => keys.includes(key)) ? [change.at] : [],
-      ),
+    changes: (secret, keys) => valueChanges(secret, keys).map(({ at }) => at),
+    valueChanges,
     olderPods: (workload, change) => podsOf(workload).flatMap(([uid, { at }]) => (at < change ? [uid] : [])),
     pods: (workload) => podsOf(workload).map(([uid]) => uid),
     close: () => stop.abort(),
@@ -125,12 +137,13 @@ async function follow(
   async function watch(from: string): Promise<void> {
     let resourceVersion = from;
     while (!signal.aborted) {
-      const query = { watch: 'true', resourceVersion };
+      // Without bookmarks a namespace in which nothing happens is silent for so long that the client gives up.
+      const query = { watch: 'true', allowWatchBookmarks: 'true', resourceVersion };
       for await (const line of kube.watch({ method: 'GET', path, query, signal })) {
         const event = JSON.parse(line) as { readonly type: string; readonly object: Seen };
         if (event.type === 'ERROR') throw new Error('the watch lost its place');
         ({ resourceVersion } = event.object.metadata);
-        seen(event.type, event.object);
+        if (event.type !== 'BOOKMARK') seen(event.type, event.object);
       }
     }
   }

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import type { Seed } from '../../dev/connect-server/seed.ts';
 import { type ConnectServer, startConnectServer } from '../../dev/connect-server/server.ts';
 import { createNamespace, type TestNamespace } from './cluster.ts';
@@ -18,17 +18,21 @@ export interface Scenario {
 
 export interface ScenarioOptions extends Partial<TestOperatorOptions> {
   readonly seed: Seed;
+  /** The token is written there, and the operator has it from there. */
+  readonly tokenFile?: string;
 }
 
 /** Starts everything on the shared control plane; the caller ends it. */
-export async function startScenario({ seed, ...options }: ScenarioOptions): Promise<Scenario> {
+export async function startScenario({ seed, tokenFile, ...options }: ScenarioOptions): Promise<Scenario> {
   const { kubeconfig } = sharedControlPlane();
   await installCrd();
   const connect = await startConnectServer({ seed });
   const token = connect.issueToken({ vaults: ['*'] });
+  if (tokenFile !== undefined) await writeFile(tokenFile, token);
+  const config = { ...options.config, ...(tokenFile !== undefined && { connectTokenFile: tokenFile }) };
   const namespace = await createNamespace(kubeconfig);
   const start = (more: Partial<TestOperatorOptions> = {}): Promise<TestOperator> =>
-    startOperator({ kubeconfig, connect: connect.url, token, namespaces: [namespace.name], ...options, ...more });
+    startOperator({ kubeconfig, connect: connect.url, token, namespaces: [namespace.name], ...options, config, ...more });
   let operator = await start();
   return {
     connect,

@@ -87,11 +87,16 @@ export async function patchWorkload(namespace: TestNamespace, { kind, name }: Wo
  */
 export async function changesOf(namespace: TestNamespace, workload: WorkloadName): Promise<number> {
   if (workload.kind === 'Rollout') return (await readWorkload(namespace, workload)).metadata.generation - 1;
+  await untilSeen(namespace, workload);
+  return (await templatesOf(namespace, workload)) - 1;
+}
+
+/** Waits until the controller of a workload has seen it as it is: its history then has the pod template. */
+export async function untilSeen(namespace: TestNamespace, workload: WorkloadName): Promise<void> {
   await eventually(`${workload.kind} ${workload.name} to be seen by its controller`, async () => {
     const { metadata, status } = await readWorkload(namespace, workload);
-    return status?.observedGeneration === metadata.generation ? true : undefined;
+    return String(status?.observedGeneration) === String(metadata.generation) ? true : undefined;
   });
-  return (await templatesOf(namespace, workload)) - 1;
 }
 
 /** Waits until a workload has been changed so many times, and not more. */
@@ -103,11 +108,12 @@ export async function untilChanged(namespace: TestNamespace, workload: WorkloadN
   );
 }
 
-/** The records of what the pods of a workload know: in its own metadata, and in its pod template. */
+/** The records of what the pods of a workload know: by adoption, and by its last restart, which a Rollout has beside its pod template. */
 export function recordsOf({ metadata, spec }: ReadWorkload): { readonly adopted: Revisions; readonly rolled: Revisions } {
+  const { [annotations.knownRevisions]: adopted, [annotations.restartedRevisions]: restarted } = metadata.annotations ?? {};
   return {
-    adopted: parseRevisions(metadata.annotations?.[annotations.knownRevisions]),
-    rolled: parseRevisions(spec.template?.metadata.annotations?.[annotations.knownRevisions]),
+    adopted: parseRevisions(adopted),
+    rolled: parseRevisions(restarted ?? spec.template?.metadata.annotations?.[annotations.knownRevisions]),
   };
 }
 

@@ -1,3 +1,6 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { startConnectServer } from '../../dev/connect-server/server.ts';
 import { annotations } from '../../src/api/names.ts';
@@ -23,7 +26,7 @@ interface Given {
 }
 
 /** Plans for a Secret that has another value than its item, which is at version 2. */
-async function plan({ version, birth, revision }: Given): Promise<string> {
+async function plan({ version, birth, revision }: Given, flags: readonly string[] = []): Promise<string> {
   // The run turns the pool off for the whole process, which other test files share.
   const { poolSize } = Buffer;
   onTestFinished(() => void (Buffer.poolSize = poolSize));
@@ -70,9 +73,10 @@ async function plan({ version, birth, revision }: Given): Promise<string> {
   })();
   const config = readConfig(
     { OP_CONNECT_HOST: connect.url, OP_CONNECT_TOKEN: connect.issueToken({ vaults: ['*'] }), AUTO_RESTART: 'true' },
-    ['--plan'],
+    ['--plan', ...flags],
   );
-  return (await runPlan({ config, credentials: clientOptions(api, clock).load, clock, auditSink: discardedAudit })).output;
+  const auditSink = config.audit.path === undefined ? discardedAudit : undefined;
+  return (await runPlan({ config, credentials: clientOptions(api, clock).load, clock, ...(auditSink && { auditSink }) })).output;
 }
 
 describe('a Deployment that consumes a Secret whose values change with the item', () => {
@@ -95,4 +99,11 @@ describe('a Deployment that consumes a Secret whose values change with the item'
     expect(output).toContain('change keys: password\n');
     expect(output).not.toContain('would restart:');
   });
+});
+
+it('a plan leaves the audit log to the operator, whose file it is', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'keyturn-plan-'));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  expect(await plan({ version: 1, birth: now }, [`--audit-log-path=${join(folder, 'audit.log')}`])).toContain('change keys');
+  expect(await readdir(folder)).toEqual([]);
 });

@@ -209,8 +209,11 @@ describe('the vault policy', () => {
     expect(problems.map((problem) => problem.replace(` in ${path}`, ''))).toEqual(expected);
   });
 
-  it('is a problem, and not absent, when it has no value', () => {
-    expect(problemsOf(() => read('vaultPolicy:'))).toEqual([`vaultPolicy in ${path} must be a list of entries with namespaces and vaults`]);
+  it.each(['', ' ""', " ''", ' null', ' ~'])('is a problem, and not absent, when it has no value: %j', (value) => {
+    const problem = `vaultPolicy in ${path} must be a list of entries with namespaces and vaults`;
+    expect(problemsOf(() => read(`vaultPolicy:${value}`))).toEqual([problem]);
+    writeFileSync(path, `clusterName: blue\nvaultPolicy:${value}`);
+    expect(readVaultPolicy(path)).toEqual({ problem });
   });
 
   it.each([

@@ -56,6 +56,28 @@ describe('a Connect server that is asked by plain http', () => {
   });
 });
 
+describe('a Connect server in the cluster that is asked by plain http through a proxy', () => {
+  const flags = ['--require-connect-tls'];
+
+  it.each(['http://proxy:3128', 'proxy.ops.svc:3128', 'http://localhost:3128'])('is no news when that is in the cluster: %s', (proxy) => {
+    expect(read('http://connect', { HTTP_PROXY: proxy }).warnings).toEqual([]);
+    expect(read('http://connect', { HTTP_PROXY: proxy }, flags).connectProxy).toBeDefined();
+  });
+
+  it.each([`http://user:${canary}@proxy.example.com:3128`, 'https://proxy.example.com', '10.0.0.1:3128'])(
+    'is one warning when that is elsewhere, and refused where TLS is required: %s',
+    (proxy) => {
+      expect(read('http://connect', { HTTP_PROXY: proxy }).warnings).toEqual([
+        expect.stringMatching(/^.*plain http through the proxy.*NO_PROXY.*$/),
+      ]);
+      expect(problemsOf(() => read('http://connect', { HTTP_PROXY: proxy }, flags))).toEqual([
+        expect.stringMatching(/NO_PROXY, or use https, or unset --require-connect-tls$/),
+      ]);
+      expect(read('http://connect', { HTTP_PROXY: proxy, NO_PROXY: 'connect' }, flags).warnings).toEqual([]);
+    },
+  );
+});
+
 describe('the proxy for Connect', () => {
   const proxy = `http://user:${canary}@proxy.example.com:3128`;
 

@@ -187,6 +187,20 @@ describe('a failure has a name, and quotes no word of the answer', () => {
       /value at 0\.id/,
     ],
     [
+      'another item than was asked for',
+      item,
+      status(200, { id: 'o'.repeat(26), title: canary, vault: { id: vaultId }, category: 'LOGIN', version: 1 }),
+      'ConnectProtocolError',
+      /another item/,
+    ],
+    [
+      'an item of another vault',
+      item,
+      status(200, { id: itemId, title: canary, vault: { id: 'o'.repeat(26) }, category: 'LOGIN', version: 1 }),
+      'ConnectProtocolError',
+      /another item/,
+    ],
+    [
       'a value of another type',
       item,
       status(200, {
@@ -298,7 +312,8 @@ describe('a token that is refused', () => {
     await failureOf(items(client));
     expect((await failureOf(items(client))).reason).toBe('ConnectForbidden');
     await changeToken();
-    client.reloadToken();
+    // A file may be half written: it has to say the same twice.
+    expect([client.reloadToken(), client.reloadToken()]).toEqual([false, true]);
     expect(await items(client)).toHaveLength(1);
   });
 });

@@ -5,13 +5,15 @@ import { onTestFinished } from 'vitest';
 import type { Seed } from '../../../dev/connect-server/seed.ts';
 import { type ConnectServer, startConnectServer } from '../../../dev/connect-server/server.ts';
 import { type ConnectClient, type ConnectRoute, createConnectClient } from '../../../src/connect/client.ts';
-import { createConnectToken } from '../../../src/connect/token.ts';
+import { type ConnectToken, createConnectToken } from '../../../src/connect/token.ts';
 import { createFakeClock, type FakeClock } from '../../support/fake-clock.ts';
 
 export interface Connected {
   readonly server: ConnectServer;
   readonly client: ConnectClient;
   readonly clock: FakeClock;
+  /** The token of the client. */
+  readonly token: ConnectToken;
   /** What the client reported: route and status of each request. */
   readonly reported: readonly (readonly [ConnectRoute, number])[];
   /** Puts another token into the file that the client has its token from. */
@@ -29,9 +31,10 @@ export async function connect(seed: Seed, parallelRequests?: number): Promise<Co
   const file = join(folder, 'token');
   const first = server.issueToken({ vaults: ['*'] });
   await writeFile(file, first);
+  const token = createConnectToken({ file });
   const client = createConnectClient({
     host: server.url,
-    token: createConnectToken({ file }),
+    token,
     userAgent: 'test',
     clock,
     onRequest: (route, status) => reported.push([route, status]),
@@ -46,6 +49,7 @@ export async function connect(seed: Seed, parallelRequests?: number): Promise<Co
     server,
     client,
     clock,
+    token,
     reported,
     changeToken: () => writeFile(file, server.issueToken({ vaults: ['*'] })),
     revoke: () => server.revokeToken(first),

@@ -73,11 +73,34 @@ describe('a token in a file', () => {
   it('is another one when the content is, and not when the file was only written again', async () => {
     const { file, token, loaded } = await setUp('one');
     await writeFile(file, 'one\n');
-    expect(token.reload()).toBe(false);
+    expect([token.reload(), token.reload()]).toEqual([false, false]);
     await writeFile(file, jwt({ jti: 'second' }));
-    expect(token.reload()).toBe(true);
-    expect(token.reload()).toBe(false);
+    expect([token.reload(), token.reload(), token.reload()]).toEqual([false, true, false]);
     expect(loaded).toEqual(['loaded opaque', 'changed second']);
+  });
+
+  it('that is seen half written is not taken', async () => {
+    const { file, token, loaded } = await setUp('old');
+    const seen: (string | undefined)[] = [];
+    for (const text of ['ne', 'new', 'new']) {
+      await writeFile(file, text);
+      token.reload();
+      seen.push(token.current?.expose());
+    }
+    expect([seen, loaded]).toEqual([
+      ['old', 'old', 'new'],
+      ['loaded opaque', 'changed opaque'],
+    ]);
+  });
+
+  it('is taken at the first look when the one before it was refused', async () => {
+    const { file, token } = await setUp('old');
+    const old = token.current;
+    expect(token.reload(old)).toBe(false);
+    await writeFile(file, 'new');
+    expect([token.reload(), token.current?.expose()]).toEqual([true, 'new']);
+    await writeFile(file, 'newer');
+    expect([token.reload(old), token.current?.expose()]).toEqual([false, 'new']);
   });
 
   it('changes by a link that is swapped above it, as Kubernetes does', async () => {
@@ -91,7 +114,7 @@ describe('a token in a file', () => {
     const token = createConnectToken({ file: join(mount, 'token') });
     await symlink('..2', join(mount, '..data_tmp'));
     await rename(join(mount, '..data_tmp'), join(mount, '..data'));
-    expect([token.reload(), token.current?.expose()]).toEqual([true, 'token-2']);
+    expect([token.reload(), token.reload(), token.current?.expose()]).toEqual([false, true, 'token-2']);
   });
 
   it.each<[string, (file: string) => Promise<unknown>]>([

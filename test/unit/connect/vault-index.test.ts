@@ -410,6 +410,18 @@ describe('a vault that is forbidden', () => {
     expect([await refreshAfter(5 * second), await refreshAfter(5 * second)]).toEqual([1, 0]);
   });
 
+  it('is listed when it is back in the list, having been refused while it was not there', async () => {
+    const { client, resolve, refreshAfter, store, server } = await setUp();
+    const { vaultId, itemId } = await resolve('Prod', 'db');
+    const { id, name, createdAt } = store.vault('Other');
+    server.faults.order({ kind: 'status', status: 200, body: [{ id, name, createdAt, contentVersion: 1 }], route: listVaults, times: 1 });
+    await refreshAfter(5 * second);
+    server.faults.order({ kind: 'status', status: 403, times: 1 });
+    await client.getItem(vaultId, itemId, signal).catch(() => {});
+    expect([await refreshAfter(5 * second), await refreshAfter(5 * second)]).toEqual([1, 0]);
+    expect(client.vaultOutage(vaultId)).toBe(undefined);
+  });
+
   it('is asked for no more than once in five seconds', async () => {
     const { resolve, refreshAfter, store, server } = await setUp();
     await resolve('Prod', 'db');

@@ -33,7 +33,7 @@ async function setUp(
   items: NonNullable<Seed['vaults'][number]['items']> = [{ title: 'db', fields: [{ label: 'password', value: 'one' }] }],
   audit: Audit = unreadAudit,
 ) {
-  const { server, client, clock } = await connect({ vaults: [{ name: 'Prod', items }] });
+  const { server, client, clock, token, changeToken } = await connect({ vaults: [{ name: 'Prod', items }] });
   const { store, requests } = server;
   const index = createVaultIndex({ client, clock, onChange: () => {} });
   const access = createVaultAccess({ index, policy: () => undefined });
@@ -41,6 +41,9 @@ async function setUp(
   const idOf = (title: string): string => store.item('Prod', title).id;
   return {
     server,
+    client,
+    token,
+    changeToken,
     store,
     requests,
     clock,
@@ -329,6 +332,20 @@ describe('the audit of retrievals', () => {
     await get(claim());
     expect(told()).toEqual(['item.retrieve failed 0 db', 'item.retrieve success 200 db']);
     expect(new Set(memory.records.map((record) => ('requestId' in record ? record.requestId : ''))).size).toBe(2);
+  });
+
+  it('names the token that a request was made with, though there is another one by the time of its answer', async () => {
+    const { get, memory, server, requests, token, changeToken, client } = await audited();
+    const before = token.id();
+    server.faults.order({ kind: 'latency', ms: 200, route: itemRoute });
+    const got = get(claim());
+    await eventually('the item to be asked for', () => (requests.count(itemRoute) === 1 ? true : undefined));
+    await changeToken();
+    for (let look = 0; look < 2; look += 1) client.reloadToken();
+    await got;
+    await get(claim());
+    expect(token.id()).not.toBe(before);
+    expect(memory.records.map((record) => record.token)).toEqual([before, token.id()]);
   });
 
   it('is flushed before anybody has the item', async () => {

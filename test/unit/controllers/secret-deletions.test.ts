@@ -20,15 +20,20 @@ const metadata = {
 };
 const secret = reduceSecret({ metadata });
 
-/** A store with a Secret, whose deletion is looked into; the API server answers as told. */
-async function setUp(status: number, body: object = {}, leads = true) {
+/** A store with Secrets, whose deletion is looked into; the API server answers as told. */
+async function setUp(status: number, body: object = {}, leads = true, known: readonly ManagedSecret[] = [secret]) {
   const api = await startApiServer();
-  const kube = createKubeClient(clientOptions(api, createFakeClock()));
+  const clock = createFakeClock();
+  const kube = createKubeClient(clientOptions(api, clock));
   onTestFinished(() => kube.close());
   const secrets = createStore<ManagedSecret>();
-  secrets.put(secret);
+  for (const one of known) secrets.put(one);
   const memory = createAuditMemory();
-  recordDeletions({ secrets, kube, audit: auditInto(memory), isLeading: () => leads }, new AbortController().signal);
+  const role = { leads };
+  // A disk that takes a moment.
+  const sink = { ...memory, write: (lines: string) => new Promise(setImmediate).then(() => memory.write(lines)) };
+  const audit = auditInto(known.length > 1 ? sink : memory);
+  const deletions = recordDeletions({ secrets, kube, audit, clock, isLeading: () => role.leads }, new AbortController().signal);
   let asked = 0;
   void (async () => {
     for (;;) {
@@ -37,8 +42,20 @@ async function setUp(status: number, body: object = {}, leads = true) {
       answer(status, body);
     }
   })();
-  return { secrets, memory, asked: () => asked };
+  return {
+    secrets,
+    memory,
+    clock,
+    asked: () => asked,
+    lead: () => {
+      role.leads = true;
+      deletions.takeOver();
+    },
+  };
 }
+
+const several = (count: number): readonly ManagedSecret[] =>
+  Array.from({ length: count }, (_, index) => reduceSecret({ metadata: { ...metadata, name: `db-${index}`, uid: `s-${index}` } }));
 
 describe('a Secret that goes out of sight', () => {
   it('was deleted when it is not there: the record names it, its item, and whose it was', async () => {
@@ -88,5 +105,39 @@ describe('a Secret that goes out of sight', () => {
     const { secrets, memory, asked } = await setUp(500);
     secrets.put({ ...secret, uid: 'next', resourceVersion: '3' });
     expect([memory.records.map((record) => record.action), asked()]).toEqual([['secret.delete'], 0]);
+  });
+
+  it('has its record, though thousands go at once, more than the audit can hold', async () => {
+    const count = 2_500;
+    const { secrets, memory } = await setUp(404, { reason: 'NotFound' }, true, several(count));
+    secrets.replace([], '2', () => true);
+    await eventually('all records', () => (memory.records.length >= count ? true : undefined));
+    expect(new Set(memory.records.map((record) => ('secret' in record ? `${record.secret.uid} ${record.result}` : record.action)))).toEqual(
+      new Set(several(count).map(({ uid }) => `${uid} success`)),
+    );
+  });
+});
+
+describe('a Secret that goes out of sight while nobody leads', () => {
+  it('is recorded by whoever begins to lead', async () => {
+    const { secrets, memory, clock, lead } = await setUp(404, { reason: 'NotFound' }, false, several(2));
+    secrets.replace([], '2', () => true);
+    clock.advance(60_000);
+    lead();
+    await eventually('both records', () => (memory.records.length === 2 ? true : undefined));
+  });
+
+  it('a minute ago is taken for recorded by who led then', async () => {
+    const { secrets, memory, clock, lead } = await setUp(404, { reason: 'NotFound' }, false, several(3));
+    const [first, second, third] = several(3);
+    if (first === undefined || second === undefined || third === undefined) throw new Error('there are three');
+    secrets.remove(first);
+    clock.advance(30_000);
+    secrets.remove(second);
+    clock.advance(30_001);
+    secrets.remove(third);
+    lead();
+    await eventually('both records', () => (memory.records.length === 2 ? true : undefined));
+    expect(memory.records).toMatchObject([{ secret: { uid: 's-1' } }, { secret: { uid: 's-2' } }]);
   });
 });

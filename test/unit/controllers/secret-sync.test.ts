@@ -6,6 +6,7 @@ import { createVaultIndex } from '../../../src/connect/vault-index.ts';
 import { createItemSource } from '../../../src/controllers/item-source.ts';
 import { createVaultAccess } from '../../../src/controllers/vault-access.ts';
 import { createSecretSync, type SyncResult } from '../../../src/controllers/secret-sync.ts';
+import type { VaultPolicy } from '../../../src/domain/vault-policy.ts';
 import { createKubeClient } from '../../../src/kube/client.ts';
 import { type ManagedSecret, reduceSecret } from '../../../src/kube/objects.ts';
 import type { WireMeta } from '../../../src/kube/resource.ts';
@@ -88,11 +89,15 @@ async function setUp(password = 'five') {
   const memory = createAuditMemory();
   const audit = auditInto(memory);
   const cluster = await startCluster();
-  const kube = createKubeClient(clientOptions(cluster.api, clock));
+  const lease = { isHeld: true };
+  const kube = createKubeClient({ ...clientOptions(cluster.api, clock), mayWrite: () => lease.isHeld });
   onTestFinished(() => kube.close());
+  const stop = new AbortController();
   const secrets = createStore<ManagedSecret>();
   const index = createVaultIndex({ client, clock, onChange: () => {}, fullListingInterval: minute, settleTime: 0 });
-  const access = createVaultAccess({ index, policy: () => undefined });
+  let policy: VaultPolicy | undefined;
+  const access = createVaultAccess({ index, policy: () => policy });
+  const adoption = { effect: () => {} };
   const source = createItemSource({ connect: client, index, access, settings: { allowEmptyValues: false }, audit });
   /** What consumers are known to have, by the key of the Secret. */
   const known = new Map<string, number>();
@@ -101,7 +106,7 @@ async function setUp(password = 'five') {
     secrets,
     kube,
     source,
-    adoptConsumers: async () => {},
+    adoptConsumers: async () => adoption.effect(),
     latestKnown: (key) => known.get(key) ?? 0,
     holderOf: () => holder.name,
     patience,
@@ -109,13 +114,14 @@ async function setUp(password = 'five') {
     onWrite: (namespace, result) => writes.push(`${namespace} ${result}`),
   });
   let record: Partial<SecretRecord> = {};
+  let asked: Readonly<Record<string, string>> = {};
 
   /** One attempt, with what the last one left in the record. */
   async function run(): Promise<SyncResult> {
     const owner = { apiVersion: 'onepassword.com/v1', kind: 'OnePasswordItem', name: 'db', uid: 'u' };
-    const copied = { labels: {}, annotations: {} };
+    const copied = { labels: {}, annotations: asked };
     const claim = { namespace: 'ns', name: 'db', owner, generation: 1, type: undefined, itemPath, copied, record };
-    const result = await sync.run(claim, true, signal);
+    const result = await sync.run(claim, true, stop.signal);
     if (result.state === 'synced') record = result.record;
     return result;
   }
@@ -128,6 +134,13 @@ async function setUp(password = 'five') {
     holder,
     setItem,
     known,
+    /** Somebody wants the item fetched now. */
+    ask: (value: string) => void (asked = { [annotations.sync]: value }),
+    /** Happens while the consumers of the Secret are adopted. */
+    meanwhile: (effect: () => void) => void (adoption.effect = effect),
+    denyAll: () => void (policy = []),
+    stop,
+    lease,
     /** The time of the API server. */
     now: () => clock.now(),
     /** Nothing is left of what was written down about the Secret. */
@@ -196,6 +209,29 @@ describe('a write of a Secret', () => {
   });
 });
 
+describe('a vault that is denied while the consumers of a rotation are adopted', () => {
+  it('has nothing of it written into a Secret that is there', async () => {
+    const { run, failure, cluster, setItem, refresh, meanwhile, denyAll } = await setUp();
+    await run();
+    setItem(6, 'six');
+    await refresh(second);
+    meanwhile(denyAll);
+    expect(await failure()).toMatchObject({ reason: 'VaultNotAllowed' });
+    expect(cluster.password()).toBe('five');
+  });
+
+  it('has nothing of it written into one that comes back', async () => {
+    const { run, failure, cluster, setItem, refresh, removeSecret, meanwhile, denyAll } = await setUp();
+    await run();
+    removeSecret();
+    setItem(6, 'six');
+    await refresh(second);
+    meanwhile(denyAll);
+    expect(await failure()).toMatchObject({ reason: 'VaultNotAllowed' });
+    expect(cluster.secret).toBeUndefined();
+  });
+});
+
 describe('when an item changed', () => {
   it('is said of the write that brings its new values, and of no other', async () => {
     const { run, refresh, setItem, now } = await setUp();
@@ -245,6 +281,20 @@ describe('an item whose version falls', () => {
     setItem(6, 'six');
     await refresh(minute);
     expect(await run()).toMatchObject({ state: 'synced', lowered: undefined, record: { item: { version: 6 } } });
+  });
+
+  it('is fetched once for each value that asks for it, and waits as long as ever', async () => {
+    const { run, refresh, ask, itemRequests, cluster } = await fallen();
+    const before = itemRequests();
+    for (const value of ['now', 'again']) {
+      ask(value);
+      for (let attempt = 0; attempt < 3; attempt += 1) expect(await run()).toEqual({ state: 'unchanged', next: requeue(patience) });
+    }
+    expect(itemRequests() - before).toBe(2);
+    await refresh(patience);
+    await run();
+    expect(cluster.password()).toBe('three');
+    expect(cluster.secret?.metadata.annotations).toMatchObject({ [annotations.sync]: 'again' });
   });
 
   it('is better than nothing for a Secret that is gone', async () => {
@@ -486,5 +536,20 @@ describe('the audit of writes', () => {
     cluster.refuseWrites(status);
     await run().catch(() => {});
     expect(writesIn(memory)).toMatchObject([{ action: 'secret.create', result, reason, itemVersion: 5 }]);
+  });
+
+  it.each([
+    ['the operator was stopped', 'Cancelled'],
+    ['it does not lead any more', 'NotLeader'],
+  ])('says nothing of one that was not sent, since %s', async (_, reason) => {
+    const { run, setItem, refresh, meanwhile, stop, lease, cluster, memory } = await setUp();
+    await run();
+    setItem(6, 'six');
+    await refresh(second);
+    const before = writesIn(memory).length;
+    cluster.asked();
+    meanwhile(() => (reason === 'Cancelled' ? stop.abort() : void (lease.isHeld = false)));
+    await expect(run()).rejects.toThrow(reason);
+    expect([writesIn(memory).length - before, cluster.asked()]).toEqual([0, ['GET']]);
   });
 });

@@ -2,13 +2,14 @@ import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import type { ItemStatus } from '../../../src/api/onepassword-item.ts';
 import { Failure } from '../../../src/api/reasons.ts';
-import { createVaultIndex } from '../../../src/connect/vault-index.ts';
+import { createVaultIndex, type ItemLocation } from '../../../src/connect/vault-index.ts';
 import { createItemSource } from '../../../src/controllers/item-source.ts';
 import { createVaultAccess } from '../../../src/controllers/vault-access.ts';
 import type { SecretClaim } from '../../../src/domain/secret-plan.ts';
 import type { VaultPolicy } from '../../../src/domain/vault-policy.ts';
 import { connect } from '../connect/connect-server.ts';
 import { unreadAudit } from '../../support/audit.ts';
+import { eventually } from '../../support/eventually.ts';
 
 const signal = new AbortController().signal;
 const prod = 'p'.repeat(26);
@@ -38,9 +39,11 @@ async function setUp(vaults: readonly string[] | undefined, read = true) {
   const { server, client, clock } = await connect(seed);
   const index = createVaultIndex({ client, clock, onChange: () => {} });
   if (read) await index.refresh(signal);
-  let policy: VaultPolicy | undefined = vaults === undefined ? [] : [{ namespaces: ['shop'], vaults }];
+  const rules = new Map<string, readonly string[]>();
+  if (vaults !== undefined) rules.set('shop', vaults);
+  const policy = (): VaultPolicy => [...rules].map(([namespace, allowed]) => ({ namespaces: [namespace], vaults: allowed }));
   const refusals: string[] = [];
-  const access = createVaultAccess({ index, policy: () => policy, onRefusal: ({ itemPath = '' }) => refusals.push(itemPath) });
+  const access = createVaultAccess({ index, policy, onRefusal: ({ itemPath = '' }) => refusals.push(itemPath) });
   const source = createItemSource({ connect: client, index, access, settings: { allowEmptyValues: false }, audit: unreadAudit });
   server.requests.reset();
   return {
@@ -49,8 +52,17 @@ async function setUp(vaults: readonly string[] | undefined, read = true) {
     source,
     refusals,
     idOf: (vault: string): string => server.store.item(vault, 'db').id,
-    allow: (names: readonly string[]) => void (policy = [{ namespaces: ['shop'], vaults: names }]),
+    allow: (names: readonly string[], namespace = 'shop') => void rules.set(namespace, names),
     refresh: () => index.refresh(signal),
+    /** The version of an item that a claim gets, or the failure. */
+    fetch: async (of: SecretClaim, location: ItemLocation): Promise<number | Failure> => {
+      try {
+        return (await source.fetch(of, location, signal)).version;
+      } catch (error) {
+        if (error instanceof Failure) return error;
+        throw error;
+      }
+    },
     /** The vault that an item is found in, or the failure. */
     locate: async (of: SecretClaim): Promise<string | Failure> => {
       try {
@@ -179,7 +191,76 @@ describe('a vault that is no longer allowed', () => {
     const of = claim('vaults/Secret/items/db', { vaultId: secret, id: idOf('Secret') });
     server.store.renameVault(secret, 'Elsewhere');
     await refresh();
-    expect(await locate(of)).toMatchObject({ reason: 'VaultNotFound' });
+    expect(await locate(of)).toMatchObject(denied);
+  });
+
+  it('does not give way to an allowed one of its name', async () => {
+    const { locate, idOf } = await setUp([twin]);
+    expect(await locate(claim('vaults/Prod/items/db', { vaultId: prod, id: idOf(prod) }))).toMatchObject(denied);
+  });
+});
+
+describe('a policy that changes between the look at an item and its use', () => {
+  const path = 'vaults/Secret/items/db';
+  const itemRoute = 'GET /v1/vaults/{vault}/items/{item}';
+
+  async function located() {
+    const setting = await setUp(['Secret']);
+    const location = await setting.source.locate(claim(path), signal);
+    setting.server.requests.reset();
+    return { ...setting, location };
+  }
+
+  it('keeps the item from being asked for', async () => {
+    const { server, fetch, allow, location } = await located();
+    allow(['Prod']);
+    expect(await fetch(claim(path), location)).toMatchObject(denied);
+    expect(server.requests.total).toBe(0);
+  });
+
+  it.each([
+    ['an answer', { kind: 'latency', ms: 200 }, 'version 1'],
+    ['a failure', { kind: 'status', status: 404 }, 'ItemNotFound'],
+  ] as const)('keeps %s that is under way from whom it denies, and from nobody else', async (_, fault, expected) => {
+    const { server, fetch, allow, location, refusals } = await located();
+    server.faults.order({ kind: 'latency', ms: 200, route: itemRoute });
+    server.faults.order({ ...fault, route: itemRoute });
+    const other = { ...claim(path, undefined, 'office'), owner: { ...claim(path).owner, uid: 'other' } };
+    allow(['Secret'], 'office');
+    const answers = [fetch(claim(path), location), fetch(other, location)];
+    await eventually('the item to be asked for', () => (server.requests.count(itemRoute) === 1 ? true : undefined));
+    allow(['Prod']);
+    const [refused, served] = await Promise.all(answers);
+    expect(refused).toMatchObject(denied);
+    expect(served instanceof Failure ? served.reason : `version ${served}`).toBe(expected);
+    expect(refusals).toEqual([path]);
+    expect(server.requests.count(itemRoute)).toBe(1);
+  });
+});
+
+describe('an item that was renamed, while another one has its title', () => {
+  const path = 'vaults/Secret/items/db';
+
+  async function renamed(read: boolean) {
+    const setting = await setUp(['Secret'], read);
+    const id = setting.idOf('Secret');
+    const { store } = setting.server;
+    store.renameItem('Secret', 'db', 'db-legacy');
+    store.createItem('Secret', { title: 'db' });
+    const locateItem = async (): Promise<string> => (await setting.source.locate(claim(path, { vaultId: secret, id }), signal)).itemId;
+    return { ...setting, id, locateItem };
+  }
+
+  it('is the one that is read by a policy that names its vault, before anything has been read of Connect', async () => {
+    const { id, locateItem } = await renamed(false);
+    expect(await locateItem()).toBe(id);
+  });
+
+  it('is the one that is read while a list lacks its vault', async () => {
+    const { server, refresh, id, locateItem } = await renamed(true);
+    server.faults.order({ kind: 'status', status: 200, body: [], route: 'GET /v1/vaults', times: 1 });
+    await refresh();
+    expect(await locateItem()).toBe(id);
   });
 });
 
@@ -193,6 +274,15 @@ describe('a refusal', () => {
     allow(['Prod']);
     await locate(claim('vaults/Secret/items/db'));
     expect(refusals).toHaveLength(3);
+  });
+
+  it('is told once when the item that the status names is gone and the path is denied', async () => {
+    const { server, locate, source, refusals, idOf } = await setUp([secret]);
+    const of = claim('vaults/Prod/items/db', { vaultId: secret, id: idOf('Secret') });
+    server.store.deleteItem('Secret', 'db');
+    await source.fetch(of, { ...(await source.locate(of, signal)), absences: 2 }, signal).catch(() => {});
+    for (let attempt = 0; attempt < 2; attempt += 1) expect(await locate(of)).toMatchObject(denied);
+    expect(refusals).toHaveLength(1);
   });
 
   it('is forgotten with its owner', async () => {

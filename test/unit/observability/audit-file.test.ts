@@ -1,4 +1,4 @@
-import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -67,6 +67,16 @@ describe('a file of audit records', () => {
     await rm(path);
     await sink.write('two\n');
     expect(await read()).toBe('two\n');
+  });
+
+  it('is made anew when somebody renames it, or puts another one in its place', async () => {
+    const { path, place, sink, read, files } = await setUp();
+    await sink.write('one\n');
+    await rename(path, join(place, 'away'));
+    await sink.write('two\n');
+    await rename(join(place, 'away'), path);
+    await sink.write('three\n');
+    expect([await read(), await files()]).toEqual(['one\nthree\n', ['audit.log']]);
   });
 
   it('that somebody empties goes on from its beginning', async () => {

@@ -80,6 +80,18 @@ describe('an audit record', () => {
     expect(auditRecords(slow.text).map(({ time }) => time.slice(-5))).toEqual(['.000Z', '.005Z']);
   });
 
+  it('names the token that was used, or that was in use when it happened', async () => {
+    const slow = createSlowSink();
+    let token = 'old';
+    const audit = auditInto(slow, { tokenId: () => token });
+    const all = [audit.record(loaded), audit.record(loaded), audit.record({ ...retrieved, token: 'used' })];
+    token = 'new';
+    slow.finish();
+    slow.finish();
+    await Promise.all(all);
+    expect(auditRecords(slow.text).map((record) => record.token)).toEqual(['old', 'old', 'used']);
+  });
+
   it('of a refusal by the policy says who asked for what, and cuts off what is too long', async () => {
     const memory = createAuditMemory();
     await auditInto(memory).record(policyRefusal(requester, 'x'.repeat(10_000), 'ConnectForbidden'));
@@ -200,6 +212,25 @@ describe('a sink that fails', () => {
       { seq: 4, action: 'audit.resume', lost: 2 },
       { seq: 5, action: 'item.retrieve' },
     ]);
+  });
+
+  it('that writes after its time gives no number twice', async () => {
+    const slow = createSlowSink();
+    const clock = createFakeClock();
+    const audit = auditInto(slow, {}, clock);
+    const late: Promise<boolean>[] = [];
+    for (let write = 0; write < 2; write += 1) {
+      late.push(audit.record(loaded));
+      clock.advance(10_000);
+      await late[write];
+      slow.finish();
+      await new Promise(setImmediate);
+    }
+    slow.finish();
+    await audit.record(retrieved);
+    expect(await Promise.all(late)).toEqual([false, false]);
+    const told = auditRecords(slow.text).map((record) => `${record.seq} ${record.action} ${'lost' in record ? record.lost : ''}`.trim());
+    expect(told).toEqual(['1 token.load', '2 audit.resume 1', '3 token.load', '4 audit.resume 2', '5 item.retrieve']);
   });
 
   it('keeps nothing from being retrieved', async () => {
