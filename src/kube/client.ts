@@ -107,7 +107,8 @@ export function createKubeClient({ load, clock, userAgent, onRequest, mayWrite =
   let credentials: Credentials = load();
   let session: { authentication: Authentication; requests: Agent; watches: Agent; since: number } | undefined;
   let refreshing: Promise<void> | undefined;
-  let serverOffset = 0;
+  /** To the monotonic clock: our wall clock may be set at any moment. */
+  let serverOffset = clock.now() - clock.monotonic();
 
   async function refresh(fromFiles: boolean): Promise<void> {
     if (fromFiles) credentials = load();
@@ -180,7 +181,7 @@ export function createKubeClient({ load, clock, userAgent, onRequest, mayWrite =
 
   function readServerTime(date: string | string[] | undefined): void {
     const time = typeof date === 'string' ? Date.parse(date) : Number.NaN;
-    if (!Number.isNaN(time)) serverOffset = time + 500 - clock.now();
+    if (!Number.isNaN(time)) serverOffset = time + 500 - clock.monotonic();
   }
 
   return {
@@ -216,7 +217,7 @@ export function createKubeClient({ load, clock, userAgent, onRequest, mayWrite =
         throw new KubeError(request.method, request.path, 0, transportCode(error) ?? 'RequestFailed');
       }
     },
-    serverTime: () => clock.now() + serverOffset,
+    serverTime: () => clock.monotonic() + serverOffset,
     get namespace() {
       return credentials.namespace;
     },

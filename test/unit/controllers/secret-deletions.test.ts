@@ -107,7 +107,7 @@ describe('a Secret that goes out of sight', () => {
     expect([memory.records.map((record) => record.action), asked()]).toEqual([['secret.delete'], 0]);
   });
 
-  it('has its record, though thousands go at once, more than the audit can hold', async () => {
+  it('has its record, though thousands go at once, more than the audit can hold', { timeout: 60_000 }, async () => {
     const count = 2_500;
     const { secrets, memory } = await setUp(404, { reason: 'NotFound' }, true, several(count));
     secrets.replace([], '2', () => true);

@@ -235,6 +235,14 @@ describe('the time of the API server', () => {
     clock.advance(250);
     expect(client.serverTime()).toBe((expected ?? clock.now() - 250) + 250);
   });
+
+  it('goes on as before when our clock is set', async () => {
+    const { client, clock } = await setUp();
+    const before = client.serverTime();
+    clock.set(before - 3_600_000);
+    clock.advance(250);
+    expect(client.serverTime()).toBe(before + 250);
+  });
 });
 
 describe('a watch', () => {
