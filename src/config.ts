@@ -151,6 +151,11 @@ export function wantsPrinted(args: readonly string[]): 'help' | 'version' | unde
   return (['help', 'version'] as const).find((name) => trueOrFalse.schema.safeParse(values.get(name)).data === true);
 }
 
+/** What to do instead of running the operator, whatever is wrong with the rest. */
+export function commandOf(args: readonly string[]): 'doctor' | undefined {
+  return readFlags(args).command;
+}
+
 /** The environment as the process needs it no more, for whoever it starts: without tokens. */
 export function takeEnvironment(environment: Record<string, string | undefined>): Environment {
   const taken = { ...environment };
