@@ -156,6 +156,11 @@ export function kubeconfigFlag(args: readonly string[]): string | undefined {
   return readFlags(args).values.get('kubeconfig');
 }
 
+/** What to do instead of running the operator, whatever is wrong with the rest. */
+export function commandOf(args: readonly string[]): 'doctor' | undefined {
+  return readFlags(args).command;
+}
+
 /** The environment as the process needs it no more, for whoever it starts: without tokens. */
 export function takeEnvironment(environment: Record<string, string | undefined>): Environment {
   const taken = { ...environment };

@@ -1,5 +1,6 @@
 import { constants } from 'node:os';
-import { type Config, ConfigError, helpText, kubeconfigFlag, readConfig, takeEnvironment, wantsPrinted } from './config.ts';
+import { commandOf, type Config, ConfigError, helpText, kubeconfigFlag, readConfig, takeEnvironment, wantsPrinted } from './config.ts';
+import { mistakesReport, runDoctor } from './doctor.ts';
 import { credentialsFrom, type LoadCredentials } from './kube/credentials.ts';
 import { createLog, describeError } from './observability/log.ts';
 import { runOperator } from './operator.ts';
@@ -30,10 +31,12 @@ const environment = takeEnvironment(process.env);
 const printed = wantsPrinted(args);
 if (printed !== undefined) await print(printed === 'help' ? helpText(version) : `keyturn ${version}\n`, 0);
 
+const isDoctor = commandOf(args) === 'doctor';
 const credentials = credentialsFrom(kubeconfigFlag(args));
-const config = configure(credentials);
+const config = await configure(credentials);
 log = createLog(config.logLevel, { format: config.logFormat });
 
+if (isDoctor) await examine();
 if (config.plan) await printPlan();
 
 for (const warning of config.warnings) log.warn(warning);
@@ -64,9 +67,25 @@ function stopAtSignals(): AbortSignal {
   return stop.signal;
 }
 
+/** Prints what is well and what is not, and exits. */
+async function examine(): Promise<never> {
+  exitAtSignals();
+  try {
+    const exitCode = await runDoctor({ config, credentials, print: (line) => process.stdout.write(`${line}\n`) });
+    return await print('', exitCode);
+  } catch (error) {
+    fail(error);
+  }
+}
+
+/** Nothing is under way that would have to be ended. */
+function exitAtSignals(): void {
+  for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => process.exit(1));
+}
+
 /** Prints what the operator would do, and exits. */
 async function printPlan(): Promise<never> {
-  for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => process.exit(1));
+  exitAtSignals();
   try {
     const { output, errors, exitCode } = await runPlan({ config, credentials });
     process.stderr.write(errors);
@@ -89,12 +108,13 @@ function fail(error: unknown): never {
   }
 }
 
-/** The configuration; when anything is wrong with it or with the kubeconfig, all of that on stderr and exit code 2. */
-function configure(load: LoadCredentials): Config {
+/** The configuration; when anything is wrong with it or with the kubeconfig, all of that on stderr, or as what doctor found, and exit code 2. */
+async function configure(load: LoadCredentials): Promise<Config> {
   try {
     return readConfig(environment, args, { problems: [...credentialProblems(load), ...dumps], terminal });
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
+    if (isDoctor) return await print(mistakesReport(error.problems), 2);
     process.stderr.write(`keyturn: ${error.message}`);
     process.exit(2);
   }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { annotations, kind, legacyFinalizer, managedLabel, plural, group, version as apiVersion } from './api/names.ts';
+import { annotations, legacyFinalizer, managedLabel, plural, group } from './api/names.ts';
 import { Failure } from './api/reasons.ts';
 import type { Config } from './config.ts';
 import { createConnectClient } from './connect/client.ts';
@@ -21,10 +21,11 @@ import { checkType, planSecret, recordedItem, type SecretClaim, type SecretConte
 import { createKubeClient, type KubeClient, KubeError } from './kube/client.ts';
 import { type ClusterCache, createClusterCache, readCluster } from './kube/cluster-cache.ts';
 import type { LoadCredentials } from './kube/credentials.ts';
-import { type ManagedSecret, managedSecret, onePasswordItems } from './kube/objects.ts';
+import { type ManagedSecret, managedSecret } from './kube/objects.ts';
 import { readTemplateBirth } from './kube/template-birth.ts';
 import type { Workload } from './kube/workload.ts';
 import { readSecret } from './kube/secret-api.ts';
+import { servedSchema } from './kube/served-resource.ts';
 import { createStore } from './kube/store.ts';
 import { type AuditSink, createAudit, policyRefusal } from './observability/audit.ts';
 import { createAuditStream } from './observability/audit-stream.ts';
@@ -360,20 +361,6 @@ async function clusterNotes({ items, workloads }: ClusterCache, kube: KubeClient
 
 /** True when the CRD that is served knows nothing of our status. What everybody may read tells it; where that is closed, nothing is said. */
 async function dropsStatus(kube: KubeClient, signal: AbortSignal): Promise<boolean> {
-  try {
-    const { components } = await kube.request<OpenApi>({ method: 'GET', path: `/openapi/v3${onePasswordItems.root}`, signal });
-    const schema = components?.schemas?.[`${group.split('.').toReversed().join('.')}.${apiVersion}.${kind}`];
-    const status = schema?.properties?.status?.properties;
-    return status !== undefined && !('observedGeneration' in status);
-  } catch (error) {
-    if (error instanceof KubeError) return false;
-    throw error;
-  }
-}
-
-/** The description of an API, as far as we read it. */
-interface OpenApi {
-  readonly components?: {
-    readonly schemas?: Readonly<Record<string, { readonly properties?: { readonly status?: { readonly properties?: object } } }>>;
-  };
+  const status = (await servedSchema(kube, signal))?.properties?.['status']?.properties;
+  return status !== undefined && !('observedGeneration' in status);
 }

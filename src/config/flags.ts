@@ -2,6 +2,8 @@ import { similarTitles } from '../domain/similar-titles.ts';
 import { ignoredFlags, meansToken, settingNames, settingOf, tokenPlaces } from './settings.ts';
 
 export interface Flags {
+  /** What to do instead of running; a word that stands alone among the flags. */
+  readonly command: 'doctor' | undefined;
   /** By the name of the flag, without dashes; the last counts. */
   readonly values: ReadonlyMap<string, string>;
   readonly problems: readonly string[];
@@ -23,7 +25,12 @@ export function readFlags(args: readonly string[]): Flags {
   const values = new Map<string, string>();
   const problems: string[] = [];
   const ignored = new Set<string>();
+  let command: Flags['command'];
   for (let index = 0; index < args.length; index += 1) {
+    if (args[index] === 'doctor') {
+      command = 'doctor';
+      continue;
+    }
     const [, written, given] = /^--?([A-Za-z][A-Za-z0-9_-]*)(?:=(.*))?$/s.exec(args[index] ?? '') ?? [];
     const name = written === 'h' ? 'help' : written;
     const shape = name === undefined ? undefined : (shapes.get(name) ?? ignoredFlags.get(name));
@@ -47,7 +54,8 @@ export function readFlags(args: readonly string[]): Flags {
     else if (value === '') values.delete(name);
     else values.set(name, value);
   }
-  return { values, problems, warnings: ignored.size > 0 ? [`accepted, but without effect here: ${[...ignored].join(', ')}`] : [] };
+  if (command !== undefined && values.has('plan')) problems.push('doctor and --plan are two things: give one of them');
+  return { command, values, problems, warnings: ignored.size > 0 ? [`accepted, but without effect here: ${[...ignored].join(', ')}`] : [] };
 }
 
 function unknown(name: string | undefined, position: number): string {

@@ -7,7 +7,8 @@ export function helpText(version: string): string {
   return [
     `keyturn ${version}: keeps Secrets equal to items in 1Password, and rolls the workloads that consume them.`,
     '',
-    'Usage: keyturn [flags]',
+    'Usage: keyturn [flags]         keep Secrets equal to items, until it is stopped',
+    '       keyturn doctor [flags]  look at all that it depends on, say how to cure what is wrong, and end',
     '',
     'A setting is taken from its flag, else from its variable, else from its key in the file that --config names.',
     ...groups.flatMap((group) => ['', `${group}:`, ...settingNames.filter((name) => settingOf(name).group === group).flatMap(entry)]),

@@ -6,11 +6,10 @@ import { Failure, type Reason } from '../api/reasons.ts';
 import type { Item, ItemFile, ItemSummary, Vault } from '../domain/item.ts';
 import { SecretValue } from '../domain/secret-value.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { createAgent } from '../runtime/http-agent.ts';
-import { createProxyAgent } from '../runtime/proxy-agent.ts';
 import { withDeadline } from '../runtime/deadline.ts';
 import { createSemaphore } from '../runtime/semaphore.ts';
 import { askedDelay, transportCode } from '../runtime/transport.ts';
+import { createConnectAgent, timeouts, transportCure } from './agent.ts';
 import { createGate, type Gate, type Outage, type Verdict } from './gate.ts';
 import { connectIdPattern, itemSchema, itemSummaryListSchema, vaultListSchema, type WireItem } from './schema.ts';
 import type { AccessToken, ConnectToken } from './token.ts';
@@ -103,13 +102,6 @@ type Read<T> = (body: Uint8Array, noteVersion: (version: number) => void) => T;
 const mebibyte = 1024 * 1024;
 /** Bounds of answers in bytes. A Secret holds 1 MiB at most, so a file that is larger can never be written. */
 const limits = { listing: 64 * mebibyte, item: 8 * mebibyte, file: mebibyte };
-/**
- * After so many requests a connection is replaced, about ten minutes of quiet looks: one that lasted for ever would show neither a certificate that
- * was renewed nor one that was not, nor where the name leads by now.
- */
-const requestsPerConnection = 60;
-/** In milliseconds; `body` between two pieces of it, `whole` from the first byte sent to the last received. */
-const timeouts = { connect: 5_000, headers: 8_000, body: 8_000, whole: 60_000 };
 
 /** A failure to get an answer that can be used, with what it says of other requests. */
 class ConnectFailure extends Failure {
@@ -126,18 +118,7 @@ class ConnectFailure extends Failure {
 export function createConnectClient(options: ConnectClientOptions): ConnectClient {
   const { host, token, userAgent, clock, parallelRequests = 32, onRequest, onCertificate, onOutage, ca, proxy } = options;
   const base = new URL(host.endsWith('/') ? host : `${host}/`);
-  const settings = {
-    // A session that is resumed shows no certificate.
-    connect: { timeout: timeouts.connect, rejectUnauthorized: true, allowH2: false, maxCachedSessions: 0, ...(ca !== undefined && { ca }) },
-    connections: parallelRequests,
-    allowH2: false,
-    headersTimeout: timeouts.headers,
-    bodyTimeout: timeouts.body,
-    keepAliveTimeout: 30_000,
-    maxRequestsPerClient: requestsPerConnection,
-    onCertificate,
-  };
-  const agent = proxy === undefined ? createAgent(settings) : createProxyAgent({ ...settings, proxy });
+  const agent = createConnectAgent({ ca, proxy, onCertificate, connections: parallelRequests });
   const bounded = createSemaphore(parallelRequests);
   const gate = createGate({ clock, judge: judgeForAll, onTurn: (outage) => onOutage?.(outage, undefined) });
   const vaultGates = new Map<string, Gate>();
@@ -381,13 +362,8 @@ const timeoutCodes = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT',
 
 /** One slow or broken answer may be a matter of one item; a connection that cannot be made is a matter of all. */
 function transportFailure(route: ConnectRoute, code: string, unanswered: boolean, proxied: boolean): ConnectFailure {
-  const cure = /CERT|SIGNED|SIGNATURE/.test(code)
-    ? "check Connect's certificate, and name the file of its CA in SSL_CERT_FILE"
-    : proxied
-      ? 'check OP_CONNECT_HOST, and that the proxy of HTTPS_PROXY lets it through, or name the host in NO_PROXY'
-      : 'check OP_CONNECT_HOST, the network and its policies';
   const verdict = unanswered && !timeoutCodes.has(code) ? 'shuts' : 'suspect';
-  return new ConnectFailure(verdict, route, 'ConnectUnavailable', `Connect could not be asked (${code}); ${cure}`);
+  return new ConnectFailure(verdict, route, 'ConnectUnavailable', `Connect could not be asked (${code}); ${transportCure(code, proxied)}`);
 }
 
 function noToken(route: ConnectRoute): Failure {

@@ -1,15 +1,20 @@
 import { readFileSync, statSync } from 'node:fs';
-import { tokenId } from './token-id.ts';
+import { type TokenClaims, tokenClaims } from './token-claims.ts';
 
 /** An access token that cannot be printed: JSON, templates, logs and the inspector show `[token]`. */
 export class AccessToken {
   readonly #token: string;
-  /** The name by which it may be told of; see `tokenId`. */
-  readonly id: string;
+  /** What it says of itself. */
+  readonly claims: TokenClaims;
 
   constructor(token: string) {
     this.#token = token;
-    this.id = tokenId(token);
+    this.claims = tokenClaims(token);
+  }
+
+  /** The name by which it may be told of. */
+  get id(): string {
+    return this.claims.id;
   }
 
   /** The token, for the header of a request to Connect and for nothing else. */

@@ -1,5 +1,6 @@
 import { isConnectReason, type Reason } from '../api/reasons.ts';
 import { keyList } from './key-list.ts';
+import { printable } from './printable.ts';
 
 /** What the operator would do with a Secret that somebody asks for. */
 export type SecretForecast =
@@ -161,9 +162,4 @@ function compare(a: string, b: string): number {
 
 function indented(lines: readonly string[]): string[] {
   return lines.map((line) => `  ${line}`);
-}
-
-/** Names and paths are other people's: none may start a line of its own, or command a terminal. */
-function printable(line: string): string {
-  return line.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '?');
 }

@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { describe, expect, it } from 'vitest';
-import { ConfigError, helpText, readConfig, takeEnvironment, type Config, wantsPrinted } from '../../../src/config.ts';
+import { commandOf, ConfigError, helpText, readConfig, takeEnvironment, type Config, wantsPrinted } from '../../../src/config.ts';
 import { settingNames, settingOf } from '../../../src/config/settings.ts';
 
 const token = 'canary-token';
@@ -297,6 +297,22 @@ describe('what is printed', () => {
       }
     }
     expect(Math.max(...text.split('\n').map((line) => line.length))).toBeLessThanOrEqual(120);
+  });
+});
+
+describe('doctor', () => {
+  it.each([
+    [['doctor'], 'doctor'],
+    [['--leader-elect', 'doctor', '--nothing-like-it'], 'doctor'],
+    [['--cluster-name', 'doctor'], undefined],
+    [['--leader-elect'], undefined],
+  ])('is asked for by a word that stands alone: %j: %s', (flags, expected) => {
+    expect(commandOf(flags)).toBe(expected);
+  });
+
+  it('leaves all settings as they are, and is no plan', () => {
+    expect(read({}, ['doctor', '--leader-elect'])).toEqual(read({}, ['--leader-elect']));
+    expect(problemsOf(connect, ['doctor', '--plan'])).toEqual(['doctor and --plan are two things: give one of them']);
   });
 });
 
