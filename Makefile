@@ -41,6 +41,10 @@ demo: setup ## Show the operator at work (ONCE=1: end by itself; KUBECONFIG=file
 build: setup ## Bundle the operator into dist/
 	@node dev/tools/bundle.ts
 
+.PHONY: footprint
+footprint: setup ## Measure memory and start with 1,000 resources among 10,000 other Secrets (Linux)
+	@node dev/tools/footprint.ts
+
 .PHONY: clean
 clean: ## Remove what was built and installed
 	rm -rf dist .cache node_modules

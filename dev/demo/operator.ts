@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { request } from 'undici';
 import { settingNames, settingOf } from '../../src/config/settings.ts';
 import { freePorts } from '../control-plane/ports.ts';
+import { startFlags } from '../tools/start-flags.ts';
 import { startChild } from './child.ts';
 import type { Connect } from './connect.ts';
 import type { Session } from './session.ts';
@@ -30,7 +31,7 @@ export async function startOperator(session: Session, target: Target, connect: C
     const health = `127.0.0.1:${port}`;
     const child = await startChild({
       name: 'the operator',
-      args: ['--disable-sigusr1', 'src/main.ts', `--health-probe-bind-address=${health}`, '--metrics-bind-address=0'],
+      args: [...startFlags, 'src/main.ts', `--health-probe-bind-address=${health}`, '--metrics-bind-address=0'],
       environment: {
         ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !operatorVariables.has(name))),
         KUBECONFIG: target.kubeconfig,

@@ -6,6 +6,7 @@ import { basename, join, relative, resolve } from 'node:path';
 import { build, type Plugin } from 'esbuild';
 import { version } from '../../src/version.ts';
 import { ROOT } from './command.ts';
+import { startFlags } from './start-flags.ts';
 
 /** CommonJS packages ask for Node's own modules by `require`, which a module does not have. */
 const requireForCommonJs = "import{createRequire}from'node:module';const require=createRequire(import.meta.url);";
@@ -71,7 +72,12 @@ async function tryAlone(outfile: string): Promise<number> {
     const copy = join(folder, basename(outfile));
     await copyFile(outfile, copy);
     const began = performance.now();
-    const { status, stderr } = spawnSync(process.execPath, [copy], { cwd: folder, env: {}, encoding: 'utf8', timeout: 30_000 });
+    const { status, stderr } = spawnSync(process.execPath, [...startFlags, copy], {
+      cwd: folder,
+      env: {},
+      encoding: 'utf8',
+      timeout: 30_000,
+    });
     if (status !== 2 || !stderr.includes('OP_CONNECT_HOST')) throw new Error(`the bundle does not run alone:\n${stderr}`);
     return performance.now() - began;
   } finally {
