@@ -243,6 +243,7 @@ describe('an edit of the pod template', () => {
     await rollControl();
     // Of the Secret that it consumed before, its template is young enough for the key.
     expect(recordsOf(adopted).adopted).toEqual({ ...(await lastRevisions('edited', 'added')), edited: 0 });
+    await untilChanged(scenario.namespace, edited, 1);
     expect(await changes(edited.name)).toBe(1);
   });
 
