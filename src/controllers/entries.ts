@@ -51,11 +51,9 @@ function annotationOf({ annotations: own }: Workload): string | undefined {
 }
 
 /** What a workload states in its annotations. */
-export function statedRevisions({ kind, annotations: own, templateAnnotations, restartAt }: Workload): KnownRevisions {
-  const rolled =
-    kind === 'Rollout'
-      ? restartedRevisions(own[annotations.restartedRevisions], restartAt)
-      : parseRevisions(templateAnnotations[annotations.knownRevisions]);
+export function statedRevisions(workload: Workload): KnownRevisions {
+  const { kind, annotations: own, templateAnnotations } = workload;
+  const rolled = kind === 'Rollout' ? restartedRevisions(workload) : parseRevisions(templateAnnotations[annotations.knownRevisions]);
   return { adopted: parseRevisions(own[annotations.knownRevisions]), rolled };
 }
 
@@ -64,8 +62,11 @@ export function restartRecord(known: Revisions, restartAt: string): string {
   return JSON.stringify({ ...known, [wholeSecret]: Date.parse(restartAt) });
 }
 
-/** An entry is good for the restart that it names: who takes that back leaves pods behind that are not restarted. */
-function restartedRevisions(annotation: string | undefined, restartAt: number | undefined): Revisions {
-  const { [wholeSecret]: time = 0, ...known } = parseRevisions(annotation);
-  return restartAt !== undefined && restartAt >= time ? known : {};
+/**
+ * An entry is good for the restart that it names, when that is still to come or has been carried out: who takes it back before leaves pods behind that
+ * are not restarted, and who puts it off does too.
+ */
+function restartedRevisions({ annotations: own, restartAt, restartedAt = 0 }: Workload): Revisions {
+  const { [wholeSecret]: time = 0, ...known } = parseRevisions(own[annotations.restartedRevisions]);
+  return restartAt === time || restartedAt >= time ? known : {};
 }

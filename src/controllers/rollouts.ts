@@ -246,7 +246,11 @@ export function createRollouts({ clock, budget, onTurn, onHeld, onEnd }: Rollout
       const key = workloadKey(workload);
       const earlier = rollouts.get(key);
       earlier?.cancel();
-      const place = granted.delete(key) || (earlier?.place ?? false);
+      waiting.delete(key);
+      const had = granted.delete(key) || (earlier?.place ?? false);
+      // It gave its turn away, when the answer to its patch was lost.
+      const place = had || (isWell(before) && !workload.onDelete);
+      if (place && !had) take(workload.namespace);
       follow(key, workload, causes, isWell(before) || (earlier?.wasWell ?? false), place);
     },
 
@@ -315,8 +319,8 @@ function hasMoved(rollout: Rollout, workload: Workload): boolean {
 }
 
 /** Somebody went back to another template, or took away the restart of a Rollout. */
-function isTakenBack(begun: Workload, { kind, restartAt = 0, templateAnnotations }: Workload): boolean {
-  if (kind === 'Rollout') return restartAt < (begun.restartAt ?? 0);
+function isTakenBack(begun: Workload, { kind, restartAt = 0, restartedAt = 0, templateAnnotations }: Workload): boolean {
+  if (kind === 'Rollout') return Math.max(restartAt, restartedAt) < (begun.restartAt ?? 0);
   return templateAnnotations[annotations.knownRevisions] !== begun.templateAnnotations[annotations.knownRevisions];
 }
 

@@ -4,7 +4,7 @@ import { parseDuration } from '../runtime/duration.ts';
 import type { ConsumedKeys } from '../domain/consumed-keys.ts';
 import { objectKey } from '../domain/object.ts';
 import { type KeysOfSecret, knownRevision, planAdoption, planRestart, type RestartPlan } from '../domain/restart-plan.ts';
-import { consumedRevision, revisedAt, revisionOf, type Revisions } from '../domain/revisions.ts';
+import { consumedRevision, latestRevision, revisedAt, revisionOf, type Revisions } from '../domain/revisions.ts';
 import { isConflict, isRefusal, isUncertain, type KubeClient, KubeError } from '../kube/client.ts';
 import type { ManagedSecret, SecretBefore } from '../kube/objects.ts';
 import { objectPath, type WireObject } from '../kube/resource.ts';
@@ -164,8 +164,11 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
         const { rolled: known } = statedRevisions(workload);
         const restartedFor = consumers.secretsOf(workload).filter(({ name }) => (revisionOf(known, name) ?? 0) > 0);
         if (restartedFor.length === 0) continue;
-        // Of those that changed once more since, the version that it brings is not known.
-        const present = restartedFor.filter(({ name, consumed }) => consumed?.revision === revisionOf(known, name));
+        // Of a Secret that changed once more since, in whatever key, the version that it brings is not known.
+        const present = restartedFor.filter(({ name }) => {
+          const secret = secrets.get(objectKey({ namespace: workload.namespace, name }));
+          return secret !== undefined && revisionOf(known, name) === latestRevision(consumers.revisionsOf(secret));
+        });
         rollouts.found(
           workload,
           causesOf(
@@ -294,7 +297,7 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
       wait(key, workload, changed, 'refused');
       return outcome;
     }
-    if (!states(rolled, known)) return strip(key, workload, change);
+    if (!states(rolled, known)) return strip(key, rolled, attempt);
     begin(key, rolled, attempt);
     settle(key, workload);
     return done;
@@ -310,13 +313,16 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
     news.restarted(rolled, { ...change, revision: `${change.revision} ${lastRestart(rolled)}` });
   }
 
-  /** The API server took our patch and left our annotations out: somebody's admission does that, and nothing has been rolled. */
-  function strip(key: string, workload: Workload, change: Change): Outcome {
-    attempts.delete(key);
-    rollouts.withdraw(key);
-    repeats.add(key, change.revision);
-    wait(key, workload, change.changed, 'reverted');
-    news.reverted(workload, change);
+  /** The API server took our patch and left our entry out: somebody's admission does that. If anything of it is left, the pods are replaced all the same. */
+  function strip(key: string, rolled: Workload, attempt: Attempt): Outcome {
+    const { before, change } = attempt;
+    if (rolled.generation === before.generation) {
+      attempts.delete(key);
+      rollouts.withdraw(key);
+      repeats.add(key, change.revision);
+    } else begin(key, rolled, attempt);
+    wait(key, before, change.changed, 'reverted');
+    news.reverted(before, change);
     return requeue(Math.max(refusedPause, repeats.pause(key, change.revision)));
   }
 
@@ -324,7 +330,7 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
   function refuse(key: string, workload: Workload, change: Change, error: unknown): Outcome {
     // Lost against a faster write, it is planned anew and keeps its turn; it may have been a patch of ours, whose answer was lost.
     if (isConflict(error)) throw error;
-    if (!isUncertain(error)) attempts.delete(key);
+    if (!mayHaveLanded(error)) attempts.delete(key);
     rollouts.withdraw(key);
     if (!isRefusal(error)) throw error;
     if (error.status !== 404) news.refused(workload, change, error.message);
@@ -477,6 +483,11 @@ export function createWorkloadReconciler(options: WorkloadReconcilerOptions): Wo
     workloads.put(reduced);
     return reduced;
   }
+}
+
+/** True for a failure after which a patch may have been carried out: the API server answers 500 too when etcd did not answer it in time. */
+function mayHaveLanded(error: unknown): boolean {
+  return isUncertain(error) || (error instanceof KubeError && error.status === 500);
 }
 
 /** True when a workload was restarted for these revisions. */

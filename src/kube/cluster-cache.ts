@@ -95,7 +95,10 @@ export function reflectCluster(cache: ClusterCache, options: ReflectOptions, sig
         if (namespace !== undefined) settle();
       };
       const path = collectionPath(type, namespace);
-      ended.push(runReflector({ ...shared, ...collection, path, covers, onSynced: () => read(type), onFailure: failed }, signal));
+      // What is under way there is to be taken note of, as after a start.
+      const returned = (): void => (unread.size > 0 ? undefined : onSynced(namespace));
+      const told = { onSynced: () => read(type), onReturned: returned, onFailure: failed };
+      ended.push(runReflector({ ...shared, ...collection, path, covers, ...told }, signal));
     });
     if (namespace !== undefined) {
       unread.add(namespaces);

@@ -23,6 +23,8 @@ export interface ReflectorOptions<T extends ObjectMeta> {
   readonly optional?: boolean;
   /** Called after the first complete list, and after the first that follows a 403. */
   readonly onSynced: () => void;
+  /** Called after the first complete list of an optional collection that was not there, or not for us. */
+  readonly onReturned?: () => void;
   /** A list or watch failed, for the `failures`th time in a row; it is tried again after `delay` milliseconds. */
   readonly onFailure: (error: KubeError, failures: number, delay: number) => void;
 }
@@ -55,6 +57,7 @@ export async function runReflector<T extends ObjectMeta>(options: ReflectorOptio
   let position: string | undefined;
   let listed = false;
   let synced = false;
+  let absent = false;
   let failures = 0;
   while (!signal.aborted) {
     let start: number | undefined;
@@ -65,6 +68,8 @@ export async function runReflector<T extends ObjectMeta>(options: ReflectorOptio
         listed = true;
         if (!synced) options.onSynced();
         synced = true;
+        if (absent) options.onReturned?.();
+        absent = false;
       }
       start = clock.monotonic();
       for await (const next of watch(options, position, signal)) {
@@ -83,6 +88,7 @@ export async function runReflector<T extends ObjectMeta>(options: ReflectorOptio
         failures = 0;
         if (!synced) options.onSynced();
         synced = true;
+        absent = true;
         onFailure(error, 1, absencePause);
         await pause(clock, absencePause, signal);
         continue;

@@ -44,6 +44,8 @@ export interface Workload extends ObjectMeta {
   readonly rollout: RolloutState;
   /** Of a Rollout: since when pods are replaced that are older, in milliseconds. */
   readonly restartAt: number | undefined;
+  /** Of a Rollout: up to when pods have been replaced, in milliseconds. */
+  readonly restartedAt: number | undefined;
   /** Of a Rollout: the hash of the template that has proved itself. Until another one has, its pods may stay. */
   readonly stableHash: string | undefined;
   /** What annotations of a Deployment ask for; undefined when none asks for a Secret. */
@@ -221,6 +223,7 @@ export function reduceWorkload(kind: WorkloadKind): (object: WireObject) => Work
       observed: Number(status.observedGeneration ?? 0) >= (metadata.generation ?? 0),
       rollout: rolloutState(kind, object),
       restartAt: spec.restartAt ? Date.parse(spec.restartAt) : undefined,
+      restartedAt: status.restartedAt ? Date.parse(status.restartedAt) : undefined,
       stableHash: kind === 'Rollout' ? status.stableRS : undefined,
       claim,
       legacyFinalizers: kind === 'Deployment' ? legacyFinalizers(metadata) : undefined,

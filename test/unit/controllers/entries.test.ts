@@ -112,23 +112,26 @@ describe('an annotation that somebody puts back', () => {
 });
 
 const restart = Date.UTC(2026, 0, 1);
-const rollout = (record: string, restartAt: number | undefined): Workload => {
+const rollout = (record: string, restartAt: number | undefined, restartedAt?: number): Workload => {
   const stated = { [annotation]: '{"db":5}', 'keyturn.dev/restarted-revisions': record };
   const spec = restartAt === undefined ? {} : { restartAt: new Date(restartAt).toISOString() };
   const metadata = { namespace: 'ns', name: 'x', uid: 'u', resourceVersion: '1', annotations: stated };
-  return reduceWorkload('Rollout')({ metadata, spec } as WireObject);
+  const status = restartedAt === undefined ? {} : { restartedAt: new Date(restartedAt).toISOString() };
+  return reduceWorkload('Rollout')({ metadata, spec, status } as WireObject);
 };
 const record = restartRecord({ db: 9 }, new Date(restart).toISOString());
 
 describe('what an Argo Rollout states', () => {
-  it.each<[string, string, number | undefined, Revisions]>([
-    ['counts with its restart', record, restart, { db: 9 }],
-    ['counts with a later one', record, restart + 60_000, { db: 9 }],
-    ['is nothing with an earlier one', record, restart - 1_000, {}],
-    ['is nothing without one', record, undefined, {}],
-    ['is nothing when it cannot be read', 'nonsense', restart, {}],
-  ])('of what it was restarted for %s', (_, text, restartAt, rolled) => {
-    expect(statedRevisions(rollout(text, restartAt))).toEqual({ adopted: { db: 5 }, rolled });
+  it.each<[string, string, number | undefined, number | undefined, Revisions]>([
+    ['counts while its restart is to come', record, restart, undefined, { db: 9 }],
+    ['counts when that was carried out, whatever is planned then', record, restart + 60_000, restart, { db: 9 }],
+    ['counts when that was carried out, though it was taken back', record, restart - 60_000, restart, { db: 9 }],
+    ['is nothing when it is put off', record, restart + 60_000, restart - 60_000, {}],
+    ['is nothing when it is taken back before', record, restart - 1_000, restart - 1_000, {}],
+    ['is nothing without one', record, undefined, undefined, {}],
+    ['is nothing when it cannot be read', 'nonsense', restart, restart, {}],
+  ])('of what it was restarted for %s', (_, text, restartAt, restartedAt, rolled) => {
+    expect(statedRevisions(rollout(text, restartAt, restartedAt))).toEqual({ adopted: { db: 5 }, rolled });
   });
 });
 

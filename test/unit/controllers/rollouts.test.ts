@@ -569,6 +569,20 @@ describe('a rollout that was found under way', () => {
 
 const rolledFor = (revision: number) => ({ templateAnnotations: { 'keyturn.dev/known-revisions': `{"db":${revision}}` } });
 
+describe('a rollout that was begun after it gave its turn away', () => {
+  it('takes a place all the same, and only one', () => {
+    const { rollouts, request, withdraw, places, complete } = setUp({ inAll: 1 });
+    request(workload('x'));
+    withdraw('x');
+    request(workload('y'));
+    request(workload('x'));
+    rollouts.begun(workload('x', rolling), workload('x'), [version(1)]);
+    const under = places();
+    complete('x');
+    expect([under, places()]).toEqual([2, 1]);
+  });
+});
+
 describe('a rollout that somebody takes back', () => {
   it('ends as one that was reverted, and proves nothing of the version: what is held stays held', () => {
     const { rollouts, observe, failMany, isHeld, ends, places } = setUp();

@@ -806,6 +806,24 @@ describe('a roll that the API server refuses', () => {
     expect(waiting()).toEqual({ count: 1, since: 2 * second, reason: 'reverted' });
   });
 
+  it('in part, for admission takes our entry out and leaves the rest, is begun, for its pods are replaced', async () => {
+    const { key, reconcile, api, told, restarted, rollouts } = await dueRoll();
+    const outcome = reconcile(key, signal);
+    (await api.next()).answer(200, written, { date: '' });
+    expect([await outcome, told, restarted, rollouts.isUnderway(key)]).toEqual([requeue(minute / 2), ['reverted'], ['db'], true]);
+  });
+
+  it('with 500, and was carried out, is begun when the workload shows it', async () => {
+    const { key, reconcile, api, restarted, rollouts, workloads } = await dueRoll({ budget: { inAll: 1, perNamespace: 1 } });
+    const outcome = reconcile(key, signal);
+    const request = await api.next();
+    request.answer(500, {}, { date: '' });
+    await outcome;
+    workloads.put(reduceWorkload('Deployment')(carriedOut(request, written) as WireObject));
+    await reconcile(key, signal);
+    expect([restarted, rollouts.size]).toEqual([['db'], 1]);
+  });
+
   it('because the workload changed is planned anew, and keeps its place', async () => {
     const { refused, run, rollouts, restarted } = await dueRoll({ budget: { inAll: 1, perNamespace: 1 } });
     expect([isConflict(await refused(409)), rollouts.size]).toEqual([true, 1]);
@@ -1119,6 +1137,18 @@ describe('rollouts that a process before began', () => {
     const { takeOver, rollouts } = await setUp(underway);
     takeOver(namespace);
     expect(rollouts.size).toBe(expected);
+  });
+
+  it('are known with no version when the Secret changed in another key since', async () => {
+    const { takeOver, rollouts, workloads, secrets, secret, key } = await heldRoll();
+    const revisions = JSON.stringify({ password: rotation, user: now });
+    secrets.put({ ...secret, resourceVersion: '6', annotations: { ...secret.annotations, 'keyturn.dev/revisions': revisions } });
+    const { secrets: _, ...found } = workloads.get(key) as Workload;
+    const consumed = new Map([['db', { whole: false, required: ['password'], optional: [] }]]);
+    const rolledThen = { [knownRevisions]: JSON.stringify({ db: rotation }), [lastRestarted]: '2026-01-01T00:00:00Z' };
+    workloads.put({ ...found, name: 'found', uid: 'found', resourceVersion: '1', secrets: consumed, templateAnnotations: rolledThen });
+    takeOver(undefined);
+    expect(rollouts.isHeld({ secret: 'db', item, version: '7' })).toBe(true);
   });
 
   it('are known with the version that they bring: their failure counts for it', async () => {

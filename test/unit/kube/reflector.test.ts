@@ -337,6 +337,17 @@ describe('a collection that need not be there', () => {
     expect(held()).toEqual(['a@60']);
   });
 
+  it.each(absent)('is told of as back, once, after it %s', async (_, status) => {
+    const onReturned = vi.fn<() => void>();
+    const { failure, listed } = await reflect({ ...optional, onReturned });
+    const watch = await listed(50, object('a', 40));
+    const before = onReturned.mock.calls.length;
+    watch.answer(status, {});
+    await failure();
+    await listed(70, object('a', 40));
+    await vi.waitFor(() => expect([before, onReturned.mock.calls.length]).toEqual([0, 1]), { interval: 1 });
+  });
+
   it.each(absent)('holds what has not changed meanwhile, when for a while it %s', async (_, status) => {
     const { failure, listed, held } = await reflect(optional);
     const watch = await listed(50, object('a', 40));
