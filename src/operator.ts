@@ -170,7 +170,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
     onCertificate: metrics.connectCertificate,
     onOutage: outageTurned,
   });
-  const events = createEventRecorder({ kube, clock, signal, onLost: () => log.debug('an event was lost') });
+  const events = createEventRecorder({ kube, clock, signal, onLost: (why) => log.debug({ why }, 'an event was lost') });
   const announcer = createAnnouncer(log, events);
   const failureLog = createFailureLog(log, clock);
 

@@ -24,8 +24,8 @@ export interface EventRecorderOptions {
   readonly kube: KubeClient;
   readonly clock: Clock;
   readonly signal: AbortSignal;
-  /** An event was dropped because too many wait, or could not be written. */
-  readonly onLost?: () => void;
+  /** An event was dropped, or could not be written: why. */
+  readonly onLost?: (why: string) => void;
 }
 
 /** One object gets an event of one reason, about one thing, at most this often, in milliseconds. */
@@ -53,7 +53,7 @@ export function createEventRecorder({ kube, clock, signal, onLost }: EventRecord
     writing += 1;
     for (let event = waiting.shift(); event !== undefined && !signal.aborted; event = waiting.shift()) {
       const { namespace } = (event as { readonly metadata: { readonly namespace: string } }).metadata;
-      await kube.request({ method: 'POST', path: collectionPath(events, namespace), body: event, signal }).catch(() => onLost?.());
+      await kube.request({ method: 'POST', path: collectionPath(events, namespace), body: event, signal }).catch((error: unknown) => onLost?.(error instanceof Error ? error.message : 'unknown'));
     }
     writing -= 1;
   }
@@ -64,7 +64,7 @@ export function createEventRecorder({ kube, clock, signal, onLost }: EventRecord
       const key = `${subject.uid}/${reason}/${about}`;
       if (signal.aborted || isRepeated(key, now)) return false;
       if (waiting.length >= maxWaiting) {
-        onLost?.();
+        onLost?.('too many wait');
         return true;
       }
       last.set(key, now);

@@ -132,7 +132,7 @@ async function untilSaid(): Promise<void> {
       const { items } = await kube.request<{ items: readonly object[] }>({ method: 'GET', path: collectionPath(events, name), query });
       return items.length === 2 * count || undefined;
     },
-    60_000,
+    200_000,
   );
 }
 
@@ -153,6 +153,8 @@ async function sampleMemory(): Promise<MemorySamples> {
     }
   }
   const ended = sample();
+  // It fails when the operator ends with the test: whoever asks for the growth hears of it.
+  ended.catch(() => {});
   return {
     async peakGrowth() {
       stop.abort();
