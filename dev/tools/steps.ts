@@ -34,7 +34,7 @@ export const debianStep: Step = {
 export const integrationStep: Step = {
   name: 'integration tests',
   kind: 'tests',
-  command: { file: 'vitest', args: ['run', '--project', 'integration', ...REPORTERS], timeoutMs: 20 * MINUTE },
+  command: { file: 'vitest', args: ['run', '--project', 'integration', ...REPORTERS], timeoutMs: 30 * MINUTE },
   needs: controlPlaneStep.name,
 };
 
