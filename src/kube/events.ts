@@ -53,7 +53,9 @@ export function createEventRecorder({ kube, clock, signal, onLost }: EventRecord
     writing += 1;
     for (let event = waiting.shift(); event !== undefined && !signal.aborted; event = waiting.shift()) {
       const { namespace } = (event as { readonly metadata: { readonly namespace: string } }).metadata;
-      await kube.request({ method: 'POST', path: collectionPath(events, namespace), body: event, signal }).catch((error: unknown) => onLost?.(error instanceof Error ? error.message : 'unknown'));
+      await kube
+        .request({ method: 'POST', path: collectionPath(events, namespace), body: event, signal })
+        .catch((error: unknown) => onLost?.(error instanceof Error ? error.message : 'unknown'));
     }
     writing -= 1;
   }
