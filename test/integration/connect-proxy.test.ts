@@ -11,6 +11,7 @@ import { readInProcess } from '../support/connect-client-process.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 import { complement } from '../support/heap-scan.ts';
 import { type HttpProxy, type HttpProxyOptions, startHttpProxy } from '../support/http-proxy.ts';
+import { failureOf as failureOfType } from '../support/failure-of.ts';
 
 const signal = new AbortController().signal;
 const vaultId = 'v'.repeat(26);
@@ -55,14 +56,7 @@ async function setUp(tls: boolean, options: HttpProxyOptions = {}, user = ''): P
   return { server, proxy, client, token, expiries };
 }
 
-async function failureOf(promise: Promise<unknown>): Promise<Failure> {
-  const error: unknown = await promise.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  if (!(error instanceof Failure)) throw new Error('it did not fail with a Failure', { cause: error });
-  return error;
-}
+const failureOf = (promise: Promise<unknown>): Promise<Failure> => failureOfType(promise, Failure);
 
 describe('Connect behind a proxy', () => {
   it('is reached over TLS through one tunnel that is kept, and its own authority is the one that counts', async () => {

@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { type Config, ConfigError, readConfig, readVaultPolicy } from '../../../src/config.ts';
+import { type Config, readConfig, readVaultPolicy } from '../../../src/config.ts';
+import { problemsOf as problemsIn } from '../../support/problems-of.ts';
 
 const canary = 'canary-5522';
 const connect = { OP_CONNECT_HOST: 'http://onepassword-connect:8080', OP_CONNECT_TOKEN: 'token' };
@@ -16,15 +17,7 @@ function read(yaml: string, environment: Readonly<Record<string, string>> = {}, 
   return readConfig({ ...connect, ...environment }, ['--config', path, ...flags]);
 }
 
-function problemsOf(run: () => unknown): readonly string[] {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof ConfigError && !error.message.includes(canary)) return error.problems;
-    throw error;
-  }
-  return [];
-}
+const problemsOf = (run: () => unknown): readonly string[] => problemsIn(run, canary);
 
 const namedBy = (file: string) => problemsOf(() => readConfig(connect, ['--config', file]));
 

@@ -2,21 +2,14 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { type Config, ConfigError, readConfig } from '../../../src/config.ts';
+import { type Config, readConfig } from '../../../src/config.ts';
+import { problemsOf as problemsIn } from '../../support/problems-of.ts';
 
 const canary = 'canary-90aa';
 const read = (host: string, environment: Readonly<Record<string, string>> = {}, flags: readonly string[] = []): Config =>
   readConfig({ OP_CONNECT_HOST: host, OP_CONNECT_TOKEN: 'token', ...environment }, flags);
 
-function problemsOf(run: () => unknown): readonly string[] {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof ConfigError && !error.message.includes(canary)) return error.problems;
-    throw error;
-  }
-  return [];
-}
+const problemsOf = (run: () => unknown): readonly string[] => problemsIn(run, canary);
 
 const caOf = (environment: Readonly<Record<string, string>>) => read('https://connect', environment).connectCa;
 

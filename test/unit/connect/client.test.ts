@@ -16,6 +16,7 @@ import { type Certificate, createCertificateAuthority } from '../../support/cert
 import { eventually } from '../../support/eventually.ts';
 import { createFakeClock } from '../../support/fake-clock.ts';
 import { connect } from './connect-server.ts';
+import { failureOf as failureOfType } from '../../support/failure-of.ts';
 
 const canary = 'canary-e4d2';
 const signal = new AbortController().signal;
@@ -51,14 +52,7 @@ const items: Ask = (client) => client.listItems(vaultId, signal);
 const item: Ask = (client) => client.getItem(vaultId, itemId, signal);
 const content: Ask = (client) => client.getFile(vaultId, itemId, file, signal);
 
-async function failureOf(promise: Promise<unknown>): Promise<Failure> {
-  const error: unknown = await promise.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  if (!(error instanceof Failure)) throw new Error('it did not fail with a Failure', { cause: error });
-  return error;
-}
+const failureOf = (promise: Promise<unknown>): Promise<Failure> => failureOfType(promise, Failure);
 
 describe('Connect is read', () => {
   it('vaults, listings, items and files, with values wrapped', async () => {

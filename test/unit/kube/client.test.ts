@@ -3,6 +3,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { createKubeClient, isConflict, isFenced, isUncertain, KubeError, type KubeClient } from '../../../src/kube/client.ts';
 import { createFakeClock, type FakeClock } from '../../support/fake-clock.ts';
 import { clientOptions, type FakeApiServer, startApiServer } from './api-server.ts';
+import { failureOf as failureOfType } from '../../support/failure-of.ts';
 
 const path = '/api/v1/namespaces/ns/secrets';
 const get = { method: 'GET', path } as const;
@@ -34,15 +35,7 @@ async function setUp(tokens?: readonly string[]): Promise<Setup> {
   return { api, client, clock, seen, hosts };
 }
 
-/** What `promise` fails with. */
-async function failureOf(promise: Promise<unknown>): Promise<KubeError> {
-  const error: unknown = await promise.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  if (!(error instanceof KubeError)) throw new Error('it did not fail with a KubeError', { cause: error });
-  return error;
-}
+const failureOf = (promise: Promise<unknown>): Promise<KubeError> => failureOfType(promise, KubeError);
 
 async function linesOf(watch: AsyncIterable<string>): Promise<readonly string[]> {
   const lines: string[] = [];
