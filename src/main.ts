@@ -1,5 +1,7 @@
 import { constants } from 'node:os';
+import { checkCredentials } from './check-credentials.ts';
 import { commandOf, type Config, ConfigError, helpText, kubeconfigFlag, readConfig, takeEnvironment, wantsPrinted } from './config.ts';
+import { runCrd } from './crd.ts';
 import { mistakesReport, runDoctor } from './doctor.ts';
 import { credentialsFrom, type LoadCredentials } from './kube/credentials.ts';
 import { createLog, describeError } from './observability/log.ts';
@@ -30,6 +32,11 @@ const environment = takeEnvironment(process.env);
 
 const printed = wantsPrinted(args);
 if (printed !== undefined) await print(printed === 'help' ? helpText(version) : `keyturn ${version}\n`, 0);
+
+// These two need nothing of the operator's configuration.
+const [word, ...others] = args;
+if (word === 'crd') await end((line) => runCrd({ args: others, print: line }));
+if (word === 'check-credentials') await end((line) => checkCredentials(others, line));
 
 const isDoctor = commandOf(args) === 'doctor';
 const credentials = credentialsFrom(kubeconfigFlag(args));
@@ -81,6 +88,16 @@ async function examine(): Promise<never> {
 /** Nothing is under way that would have to be ended. */
 function exitAtSignals(): void {
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => process.exit(1));
+}
+
+/** Runs a command that prints lines, and exits with its code; what is wrong goes to standard error, which ends a pod's message of its end. */
+async function end(command: (print: (line: string) => void) => number | Promise<number>): Promise<never> {
+  exitAtSignals();
+  const lines: string[] = [];
+  const exitCode = await command((line) => lines.push(`${line}\n`));
+  if (exitCode === 0) return await print(lines.join(''), exitCode);
+  process.stderr.write(lines.join(''));
+  process.exit(exitCode);
 }
 
 /** Prints what the operator would do, and exits. */

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { applyCrd } from './api/custom-resource-definition.ts';
 import { group, leaseName, plural } from './api/names.ts';
 import { type Config, type ListenAddress, readVaultPolicy } from './config.ts';
 import { createConnectClient } from './connect/client.ts';
@@ -515,7 +516,7 @@ export async function runOperator(options: OperatorOptions, stop: AbortSignal): 
   function watchFailed(error: KubeError, type: ResourceType, failures: number, delay: number): void {
     const retryIn = Math.round(delay);
     if (type === onePasswordItems && error.status === 404) {
-      const message = `the CustomResourceDefinition ${plural}.${group} is not installed; run kubectl apply -f crds/`;
+      const message = `the CustomResourceDefinition ${plural}.${group} is not installed; ${applyCrd}`;
       log[crdMissed ? 'debug' : 'error']({ error: error.message, failures, retryIn }, message);
       crdMissed = true;
       return;

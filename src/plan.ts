@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { applyCrd } from './api/custom-resource-definition.ts';
 import { annotations, legacyFinalizer, managedLabel, plural, group } from './api/names.ts';
 import { Failure } from './api/reasons.ts';
 import type { Config } from './config.ts';
@@ -108,7 +109,7 @@ export async function runPlan({ config, credentials, clock = systemClock, auditS
 function describe(error: Failure | KubeError): string {
   if (error instanceof Failure) return error.message;
   if (error.status === 404 && error.message.includes(`/${plural}`)) {
-    return `the CustomResourceDefinition ${plural}.${group} is not installed; run kubectl apply -f crds/`;
+    return `the CustomResourceDefinition ${plural}.${group} is not installed; ${applyCrd}`;
   }
   return `the API server could not be read: ${error.message}`;
 }
@@ -354,7 +355,7 @@ async function clusterNotes({ items, workloads }: ClusterCache, kube: KubeClient
       ? [`the finalizer ${legacyFinalizer} of the old operator would be taken out of ${marked} ${marked === 1 ? 'object' : 'objects'}`]
       : []),
     ...((await dropsStatus(kube, signal))
-      ? ['the CRD of OnePasswordItem is an older one, which drops fields of the status: run kubectl apply -f crds/; all works meanwhile']
+      ? [`the CRD of OnePasswordItem is an older one, which drops fields of the status: ${applyCrd}; all works meanwhile`]
       : []),
   ];
 }

@@ -4,7 +4,7 @@ import { parse } from 'yaml';
 import { group, plural, version } from '../../src/api/names.ts';
 import { type KubeClient, KubeError } from '../../src/kube/client.ts';
 import { onePasswordItems } from '../../src/kube/objects.ts';
-import { collectionPath, type ResourceType, type WireMeta } from '../../src/kube/resource.ts';
+import { collectionPath, customResourceDefinitions, type WireMeta } from '../../src/kube/resource.ts';
 import { ROOT } from '../tools/command.ts';
 import type { Session } from './session.ts';
 import { until } from './until.ts';
@@ -15,8 +15,7 @@ interface WireCrd {
   readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
 }
 
-const definitions: ResourceType = { root: '/apis/apiextensions.k8s.io/v1', plural: 'customresourcedefinitions' };
-const path = `${collectionPath(definitions)}/${plural}.${group}`;
+const path = `${collectionPath(customResourceDefinitions)}/${plural}.${group}`;
 const deadlineMs = 30_000;
 
 /** Whether the cluster has the CRD. @throws KubeError */
@@ -61,7 +60,7 @@ async function readCrd(kube: KubeClient): Promise<WireCrd | undefined> {
 async function createCrd(kube: KubeClient): Promise<WireCrd | undefined> {
   const body: unknown = parse(await readFile(resolve(ROOT, 'crds', `${group}_${plural}.yaml`), 'utf8'));
   try {
-    return await kube.request<WireCrd>({ method: 'POST', path: collectionPath(definitions), body });
+    return await kube.request<WireCrd>({ method: 'POST', path: collectionPath(customResourceDefinitions), body });
   } catch (error) {
     if (error instanceof KubeError && error.reason === 'AlreadyExists') return undefined;
     throw error;

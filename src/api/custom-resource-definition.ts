@@ -29,6 +29,9 @@ function toStructural(schema: JsonSchema): JsonSchema {
   return result;
 }
 
+/** What to do about a definition that is missing, or an older one. */
+export const applyCrd = 'run kubectl apply -f crds/, or upgrade the chart with crds.install=true';
+
 /** The CustomResourceDefinition of `OnePasswordItem`, as it stands in `crds/`. */
 export function customResourceDefinition(): JsonSchema {
   const schema = toStructural(z.toJSONSchema(onePasswordItemSchema, { target: 'openapi-3.0', io: 'input' }));

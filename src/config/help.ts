@@ -9,6 +9,8 @@ export function helpText(version: string): string {
     '',
     'Usage: keyturn [flags]         keep Secrets equal to items, until it is stopped',
     '       keyturn doctor [flags]  look at all that it depends on, say how to cure what is wrong, and end',
+    '       keyturn crd             apply the CustomResourceDefinition of OnePasswordItem, and end; --print prints it',
+    '       keyturn check-credentials FILE  say whether a Connect server can use these credentials, and end',
     '',
     'A setting is taken from its flag, else from its variable, else from its key in the file that --config names.',
     ...groups.flatMap((group) => ['', `${group}:`, ...settingNames.filter((name) => settingOf(name).group === group).flatMap(entry)]),

@@ -1,4 +1,4 @@
-import { customResourceDefinition } from '../api/custom-resource-definition.ts';
+import { applyCrd, customResourceDefinition } from '../api/custom-resource-definition.ts';
 import { fieldManager, group, leaseName, plural, version } from '../api/names.ts';
 import type { Config } from '../config.ts';
 import { fail, type Finding, ok, warn } from '../domain/finding.ts';
@@ -24,7 +24,6 @@ export interface ClusterChecksOptions {
 
 /** Questions about permissions under way at a time. */
 const parallel = 16;
-const applyCrd = 'run kubectl apply -f crds/';
 
 /** Where the API server is, what it serves, and what it lets us do: nothing is stored. */
 export function clusterChecks({ config, kube, clock, server }: ClusterChecksOptions): readonly Check[] {

@@ -17,6 +17,7 @@ export const daemonSets: ResourceType = { root: '/apis/apps/v1', plural: 'daemon
 export const rollouts: ResourceType = { root: '/apis/argoproj.io/v1alpha1', plural: 'rollouts' };
 export const controllerRevisions: ResourceType = { root: '/apis/apps/v1', plural: 'controllerrevisions' };
 export const leases: ResourceType = { root: '/apis/coordination.k8s.io/v1', plural: 'leases' };
+export const customResourceDefinitions: ResourceType = { root: '/apis/apiextensions.k8s.io/v1', plural: 'customresourcedefinitions' };
 export const replicaSets: ResourceType = { root: '/apis/apps/v1', plural: 'replicasets' };
 
 /** The path of all objects of a type, in one namespace or in all. */

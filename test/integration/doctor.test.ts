@@ -131,7 +131,9 @@ afterAll(async () => {
 describe('doctor in a cluster without the CRD', () => {
   it('says what to apply, and goes on with the rest', async () => {
     const report = await examine();
-    expect(report.lines).toContain('FAIL CRD: onepassworditems.onepassword.com is not installed; run kubectl apply -f crds/');
+    expect(report.lines).toContain(
+      'FAIL CRD: onepassworditems.onepassword.com is not installed; run kubectl apply -f crds/, or upgrade the chart with crds.install=true',
+    );
     expect(report.lines.at(-1)).toMatch(/ ok, 1 warning, 1 failed$/);
     expect(report.exitCode).toBe(1);
   });
@@ -143,7 +145,7 @@ describe("doctor in a cluster with the Go operator's CRD", () => {
   it('names the fields that it lacks, and how to get them, as a warning', async () => {
     const { lines, exitCode } = await untilSaid('is an older one');
     expect(lines.find((line) => line.startsWith('warn CRD: '))).toMatch(
-      /without .*status\.item.*status\.secret.*: all works but these; run kubectl apply -f crds\/$/,
+      /without .*status\.item.*status\.secret.*: all works but these; run kubectl apply -f crds\/,/,
     );
     expect(exitCode).toBe(0);
   });

@@ -240,7 +240,7 @@ describe('an API server', () => {
     }
     await untilSettled(recovery);
     expect(errors()).toEqual([
-      'the CustomResourceDefinition onepassworditems.onepassword.com is not installed; run kubectl apply -f crds/',
+      'the CustomResourceDefinition onepassworditems.onepassword.com is not installed; run kubectl apply -f crds/, or upgrade the chart with crds.install=true',
     ]);
     expect(observed.harm).toEqual([]);
   });
