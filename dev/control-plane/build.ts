@@ -1,7 +1,7 @@
 import { execFile, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { join, posix, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { startProgress, type ProgressSink } from '../tools/progress.ts';
@@ -24,9 +24,35 @@ export interface BuildOptions {
   readonly progress?: ProgressSink;
 }
 
+/** A program of the Go module in this folder. */
+interface Program {
+  /** Begins the name of the built file. */
+  readonly name: string;
+  /** Folder of its package within the module. */
+  readonly folder: string;
+  /** As a sentence names it. */
+  readonly title: string;
+  /** How long the first build takes, and what it is for. */
+  readonly notice: string;
+}
+
+const CONTROL_PLANE: Program = {
+  name: 'control-plane',
+  folder: '.',
+  title: 'control plane',
+  notice: 'for tests and demo: about 6 minutes on 2 cores, once',
+};
+const NODE: Program = {
+  name: 'node',
+  folder: 'node',
+  title: 'kubelet and kube-proxy',
+  notice: 'for a node with real pods: about 3 minutes on 2 cores after the control plane, once',
+};
+
 const MODULE = import.meta.dirname;
 const CACHE = resolve(MODULE, '../../.cache/bin');
-const PREFIX = 'control-plane-';
+/** Go packages that both programs import. */
+const SHARED = ['parent'];
 const LOCK_DEADLINE_MS = 40 * 60_000;
 const ALTERNATIVE = 'or set KUBEBUILDER_ASSETS to a folder with etcd and kube-apiserver (setup-envtest makes one)';
 
@@ -44,15 +70,24 @@ export async function resolveBinaries(log: (line: string) => void): Promise<Bina
  *
  * @throws Error when Go is missing or too old, naming the cure, or with the compiler's complaint.
  */
-export async function buildControlPlane(options: BuildOptions): Promise<string> {
-  const sources = await readSources();
+export function buildControlPlane(options: BuildOptions): Promise<string> {
+  return buildProgram(CONTROL_PLANE, options);
+}
+
+/** As `buildControlPlane`: the program with the roles `kubelet` and `proxy`. */
+export function buildNode(options: BuildOptions): Promise<string> {
+  return buildProgram(NODE, options);
+}
+
+async function buildProgram(program: Program, options: BuildOptions): Promise<string> {
+  const sources = await readSources(program);
   const flags = buildFlags(kubernetesVersion(sources['go.mod'] ?? ''));
   const hash = buildHash({ goVersion: await goVersion(sources['go.mod'] ?? ''), flags, sources });
-  const target = join(CACHE, `${PREFIX}${hash}`);
+  const target = join(CACHE, `${program.name}-${hash}`);
   if (await exists(target)) return target;
   await mkdir(CACHE, { recursive: true });
-  return withLock(`${target}.lock`, options.log, async () => {
-    if (!(await exists(target))) await build(target, flags, options);
+  return withLock(`${target}.lock`, program, options.log, async () => {
+    if (!(await exists(target))) await build(program, target, flags, options);
     return target;
   });
 }
@@ -79,8 +114,10 @@ export function kubernetesVersion(goMod: string): string {
   return version;
 }
 
-async function readSources(): Promise<Readonly<Record<string, string>>> {
-  const names = (await readdir(MODULE)).filter((name) => name.endsWith('.go') || name === 'go.mod' || name === 'go.sum');
+async function readSources(program: Program): Promise<Readonly<Record<string, string>>> {
+  const goFiles = async (folder: string): Promise<string[]> =>
+    (await readdir(join(MODULE, folder))).filter((name) => name.endsWith('.go')).map((name) => posix.join(folder, name));
+  const names = ['go.mod', 'go.sum', ...(await Promise.all([program.folder, ...SHARED].map(goFiles))).flat()];
   const read = async (name: string): Promise<[string, string]> => [name, await readFile(join(MODULE, name), 'utf8')];
   return Object.fromEntries(await Promise.all(names.map(read)));
 }
@@ -97,19 +134,19 @@ async function goVersion(goMod: string): Promise<string> {
   }
 }
 
-async function build(target: string, flags: readonly string[], options: BuildOptions): Promise<void> {
+async function build(program: Program, target: string, flags: readonly string[], options: BuildOptions): Promise<void> {
   const began = performance.now();
-  options.log('building the control plane for tests and demo: about 6 minutes on 2 cores, once');
+  options.log(`building the ${program.title} ${program.notice}`);
   await downloadModules(options);
   const temporary = `${target}.${process.pid}.tmp`;
   try {
-    await compile(temporary, flags, options);
+    await compile(program, temporary, flags, options);
     await rename(temporary, target);
   } finally {
     await rm(temporary, { force: true });
   }
-  await removeOlder(target);
-  options.log(`control plane built in ${Math.round((performance.now() - began) / 1000)} s`);
+  await removeOlder(program, target);
+  options.log(`${program.title} built in ${Math.round((performance.now() - began) / 1000)} s`);
 }
 
 async function downloadModules(options: BuildOptions): Promise<void> {
@@ -125,18 +162,19 @@ async function downloadModules(options: BuildOptions): Promise<void> {
   });
 }
 
-async function compile(output: string, flags: readonly string[], options: BuildOptions): Promise<void> {
-  const total = await countStale(flags);
+async function compile(program: Program, output: string, flags: readonly string[], options: BuildOptions): Promise<void> {
+  const main = `./${program.folder}`;
+  const total = await countStale(main, flags);
   let done = 0;
-  await runGo(['build', '-v', ...flags, '-o', output, '.'], 'compiling', options, {
+  await runGo(['build', '-v', ...flags, '-o', output, main], 'compiling', options, {
     count: () => [++done, total],
     isNoise: (line) => /^[\w.~/-]+$/.test(line),
   });
 }
 
 /** How many packages the compiler will have to work on, as Go's build cache stands. */
-async function countStale(flags: readonly string[]): Promise<number> {
-  const { stdout } = await run('go', ['list', '-deps', ...flags, '-f', '{{if .Stale}}{{.StaleReason}}{{end}}', '.'], {
+async function countStale(main: string, flags: readonly string[]): Promise<number> {
+  const { stdout } = await run('go', ['list', '-deps', ...flags, '-f', '{{if .Stale}}{{.StaleReason}}{{end}}', main], {
     cwd: MODULE,
     env: goEnvironment(),
     maxBuffer: 16 * 1024 * 1024,
@@ -175,8 +213,9 @@ function goEnvironment(): NodeJS.ProcessEnv {
   return { ...process.env, CGO_ENABLED: '0' };
 }
 
-async function removeOlder(target: string): Promise<void> {
-  const old = (await readdir(CACHE)).filter((name) => /^control-plane-[0-9a-f]{16}$/.test(name) && join(CACHE, name) !== target);
+async function removeOlder(program: Program, target: string): Promise<void> {
+  const built = new RegExp(`^${program.name}-[0-9a-f]{16}$`);
+  const old = (await readdir(CACHE)).filter((name) => built.test(name) && join(CACHE, name) !== target);
   await Promise.all(old.map((name) => rm(join(CACHE, name), { force: true })));
 }
 
@@ -184,7 +223,7 @@ async function removeOlder(target: string): Promise<void> {
  * Runs `work` while holding a lock file that names our process; waits for another holder that lives. Two that find the
  * same dead holder at once may both go on: they build the same file twice, each under a name of its own, and rename.
  */
-async function withLock<T>(lock: string, log: (line: string) => void, work: () => Promise<T>): Promise<T> {
+async function withLock<T>(lock: string, { title }: Program, log: (line: string) => void, work: () => Promise<T>): Promise<T> {
   let told = false;
   const take = async (): Promise<true | undefined> => {
     const taken = await writeFile(lock, String(process.pid), { flag: 'wx' }).then(
@@ -192,11 +231,11 @@ async function withLock<T>(lock: string, log: (line: string) => void, work: () =
       () => undefined,
     );
     if (taken === undefined && !isAlive(Number(await readFile(lock, 'utf8')))) await rm(lock, { force: true });
-    if (taken === undefined && !told) log('waiting for another build of the control plane');
+    if (taken === undefined && !told) log(`waiting for another build of the ${title}`);
     told = true;
     return taken;
   };
-  await waitFor('another build of the control plane to end', take, { deadlineMs: LOCK_DEADLINE_MS, intervalMs: 500 });
+  await waitFor(`another build of the ${title} to end`, take, { deadlineMs: LOCK_DEADLINE_MS, intervalMs: 500 });
   try {
     return await work();
   } finally {

@@ -35,12 +35,11 @@ import (
 	kwok "sigs.k8s.io/kwok/pkg/kwok/cmd"
 	kwoklog "sigs.k8s.io/kwok/pkg/log"
 	kwoksignals "sigs.k8s.io/kwok/pkg/utils/signals"
+
+	"keyturn.dev/control-plane/parent"
 )
 
 const usage = "usage: control-plane etcd|apiserver|controller-manager|scheduler|pods|kubectl [flags]"
-
-// exitWithParent names the variable that ties the process to the one that started it.
-const exitWithParent = "CONTROL_PLANE_EXIT_WITH_PARENT"
 
 func main() {
 	if len(os.Args) < 2 {
@@ -49,9 +48,7 @@ func main() {
 	}
 	role := os.Args[1]
 	os.Args = append([]string{role}, os.Args[2:]...)
-	if os.Getenv(exitWithParent) != "" {
-		go exitAtEndOfInput()
-	}
+	parent.ExitWithParent()
 	switch role {
 	case "etcd":
 		exit(runEtcd(os.Args[1:]))
@@ -78,13 +75,6 @@ func exit(err error) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-}
-
-// exitAtEndOfInput ends the process when standard input, a pipe held by the parent, closes: the kernel
-// closes it however the parent dies, so no role outlives a killed test run.
-func exitAtEndOfInput() {
-	_, _ = io.Copy(io.Discard, os.Stdin)
-	os.Exit(1)
 }
 
 // runEtcd serves one member on loopback without fsync: its data live as long as the process's folder.
