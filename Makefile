@@ -45,6 +45,15 @@ build: setup ## Bundle the operator into dist/
 footprint: setup ## Measure memory and start with 1,000 resources among 10,000 other Secrets (Linux)
 	@node dev/tools/footprint.ts
 
+.PHONY: sbom
+sbom: setup ## Write dist/sbom.cdx.json: the packages that the bundle is made of, by the lockfile
+	@mkdir -p dist
+	@npm sbom --package-lock-only --omit=dev --sbom-format=cyclonedx >dist/sbom.cdx.json
+
+.PHONY: release-check
+release-check: setup ## Say whether TAG=v1.2.3 can be released: one version everywhere, and the places to publish to
+	@node dev/tools/release-check.ts '$(TAG)'
+
 .PHONY: clean
 clean: ## Remove what was built and installed
 	rm -rf dist .cache node_modules

@@ -1,0 +1,51 @@
+/** `make release-check TAG=v1.2.3` says whether that version can be released: one number everywhere, and everything has a place to go to. */
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { parse } from 'yaml';
+import { version } from '../../src/version.ts';
+import { ROOT } from './command.ts';
+
+/** What a release is made of, as far as its number goes. */
+export interface Release {
+  /** Of Git: `v1.2.3`. */
+  readonly tag: string;
+  /** Of package.json, which the program tells. */
+  readonly version: string;
+  /** Of the chart. */
+  readonly chart: { readonly version: string; readonly appVersion: string };
+  /** Markdown, a heading for each version. */
+  readonly changelog: string;
+}
+
+/** Every problem in a sentence; none when the release is sound. */
+export function releaseProblems({ tag, version: own, chart, changelog }: Release): readonly string[] {
+  const headings = [...changelog.matchAll(/^## \[([^\]]+)\]/gm)].map((match) => match[1]);
+  return [
+    ...(tag === `v${own}` ? [] : [`the tag is ${tag}, and package.json has ${own}: tag v${own}, or set the version in package.json`]),
+    ...(chart.version === own ? [] : [`helm/keyturn/Chart.yaml has version ${chart.version}: set it to ${own}`]),
+    ...(chart.appVersion === own ? [] : [`helm/keyturn/Chart.yaml has appVersion ${chart.appVersion}: set it to ${own}`]),
+    ...(headings.includes(own) ? [] : [`CHANGELOG.md has no heading "## [${own}]": give what is unreleased that heading`]),
+  ];
+}
+
+/** Names of variables that have no value. */
+export function unset(names: readonly string[], environment: NodeJS.ProcessEnv): readonly string[] {
+  return names.filter((name) => (environment[name] ?? '') === '');
+}
+
+async function main(): Promise<void> {
+  const { positionals } = parseArgs({ allowPositionals: true });
+  const chart = parse(await readFile(resolve(ROOT, 'helm/keyturn/Chart.yaml'), 'utf8')) as Release['chart'];
+  const changelog = await readFile(resolve(ROOT, 'CHANGELOG.md'), 'utf8');
+  const problems = [
+    ...releaseProblems({ tag: positionals[0] ?? '', version, chart, changelog }),
+    ...unset(['REGISTRY', 'IMAGE_REPOSITORY', 'CHART_REPOSITORY'], process.env).map(
+      (name) => `the variable ${name} is not set: see docs/release-checklist.md`,
+    ),
+  ];
+  for (const problem of problems) console.error(problem);
+  if (problems.length > 0) process.exitCode = 1;
+}
+
+if (import.meta.main) await main();
