@@ -115,11 +115,17 @@ export function kubernetesVersion(goMod: string): string {
 }
 
 async function readSources(program: Program): Promise<Readonly<Record<string, string>>> {
-  const goFiles = async (folder: string): Promise<string[]> =>
-    (await readdir(join(MODULE, folder))).filter((name) => name.endsWith('.go')).map((name) => posix.join(folder, name));
-  const names = ['go.mod', 'go.sum', ...(await Promise.all([program.folder, ...SHARED].map(goFiles))).flat()];
-  const read = async (name: string): Promise<[string, string]> => [name, await readFile(join(MODULE, name), 'utf8')];
-  return Object.fromEntries(await Promise.all(names.map(read)));
+  const goFiles = (await Promise.all([program.folder, ...SHARED].map(listGoFiles))).flat();
+  return Object.fromEntries(await Promise.all(['go.mod', 'go.sum', ...goFiles].map(readSource)));
+}
+
+async function listGoFiles(folder: string): Promise<readonly string[]> {
+  const names = await readdir(join(MODULE, folder));
+  return names.filter((name) => name.endsWith('.go')).map((name) => posix.join(folder, name));
+}
+
+async function readSource(name: string): Promise<[name: string, text: string]> {
+  return [name, await readFile(join(MODULE, name), 'utf8')];
 }
 
 async function goVersion(goMod: string): Promise<string> {

@@ -2,10 +2,10 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Command, Role } from './binaries.ts';
+import type { Command } from './binaries.ts';
 
 /** How a role is run. */
-export interface ChildOptions {
+export interface ChildOptions<Role extends string> {
   readonly role: Role;
   readonly command: Command;
   readonly args: readonly string[];
@@ -22,7 +22,7 @@ export interface ChildOptions {
 }
 
 /** One running role. */
-export interface Child {
+export interface Child<Role extends string> {
   readonly role: Role;
   readonly pid: number;
   /** Calls `listener` when the process ends, with how it did, in words. */
@@ -44,7 +44,7 @@ const TAIL_LINES = 15;
  *
  * @throws Error when the program cannot be run at all.
  */
-export async function startChild(options: ChildOptions): Promise<Child> {
+export async function startChild<Role extends string>(options: ChildOptions<Role>): Promise<Child<Role>> {
   const child = await spawnLogged(options);
   let ended: string | undefined;
   const listeners: ((how: string) => void)[] = [];
@@ -74,7 +74,7 @@ export async function startChild(options: ChildOptions): Promise<Child> {
   };
 }
 
-async function spawnLogged(options: ChildOptions): Promise<ChildProcess> {
+async function spawnLogged(options: ChildOptions<string>): Promise<ChildProcess> {
   const log = openSync(options.logFile, 'a', 0o600);
   try {
     const child = spawn(options.command.file, [...options.command.args, ...options.args], {

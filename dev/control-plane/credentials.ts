@@ -3,6 +3,9 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeKubeconfig } from './kubeconfig.ts';
 
+/** The name of the node that has a kubelet: it decides as whom the kubelet speaks. */
+export const nodeName = 'node';
+
 /** Whoever needs a static token: the API server reads them once, at its start. */
 const identities = {
   admin: { user: 'admin', group: 'system:masters' },
@@ -10,6 +13,8 @@ const identities = {
   controllerManager: { user: 'system:kube-controller-manager', group: 'system:masters' },
   scheduler: { user: 'system:kube-scheduler', group: '' },
   pods: { user: 'pod-simulator', group: 'system:masters' },
+  kubelet: { user: `system:node:${nodeName}`, group: 'system:nodes' },
+  proxy: { user: 'system:kube-proxy', group: '' },
 } as const;
 
 /** One of those. */
@@ -22,7 +27,7 @@ const all = Object.keys(identities) as readonly Identity[];
 
 /** Makes new tokens and writes them where the API server reads them. */
 export async function writeTokens(file: string): Promise<Tokens> {
-  const tokens: Tokens = { admin: newToken(), controllerManager: newToken(), scheduler: newToken(), pods: newToken() };
+  const tokens = Object.fromEntries(all.map((identity) => [identity, newToken()])) as Tokens;
   const lines = all.map((identity) => {
     const { user, group } = identities[identity];
     return `${tokens[identity]},${user},${user}${group === '' ? '' : `,"${group}"`}\n`;

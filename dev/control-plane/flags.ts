@@ -3,6 +3,8 @@ import type { Binaries } from './binaries.ts';
 /** Where things are and what they listen on; shared by the flags of all roles. */
 export interface Layout {
   readonly directory: string;
+  /** What the API server listens on. */
+  readonly address: string;
   readonly apiPort: number;
   readonly etcdPort: number;
   readonly peerPort: number;
@@ -12,6 +14,28 @@ export interface Layout {
   readonly certDir: string;
   /** The API server's generated certificate followed by the CA that signed it. */
   readonly caFile: string;
+}
+
+/** What the API server records of requests. */
+export interface ApiAudit {
+  /** Takes a line of JSON for each request, as it ends. The folder has to be there. */
+  readonly file: string;
+  /** Whose requests, by the names that RBAC knows them by; nobody else's are recorded. */
+  readonly users: readonly string[];
+}
+
+/** Certificate and key, in PEM files, by which the API server proves to a kubelet who it is. */
+export interface KubeletClient {
+  readonly certFile: string;
+  readonly keyFile: string;
+}
+
+/** What decides the flags of the API server besides the layout. */
+export interface ApiServerOptions {
+  readonly hasControllerManager: boolean;
+  readonly audit: ApiAudit | undefined;
+  /** For a real node, whose pods are to reach the API server by its Service; undefined: everything is on loopback. */
+  readonly kubeletClient: KubeletClient | undefined;
 }
 
 /** Flags of etcd: the built one is embedded and knows three, the upstream one is told the same in its own words. */
@@ -33,25 +57,58 @@ export function etcdFlags(layout: Layout, kind: Binaries['kind']): readonly stri
 }
 
 /** Flags of the API server. Without a controller manager nobody makes ServiceAccounts, so pods must not need one. */
-export function apiServerFlags(layout: Layout, hasControllerManager: boolean): readonly string[] {
+export function apiServerFlags(layout: Layout, options: ApiServerOptions): readonly string[] {
+  const { hasControllerManager, audit, kubeletClient } = options;
   return [
     `--etcd-servers=${etcdUrl(layout)}`,
     `--cert-dir=${layout.certDir}`,
-    '--bind-address=127.0.0.1',
-    '--advertise-address=127.0.0.1',
-    // The reconciler would refuse a loopback address, again and again; nothing here uses the kubernetes Service.
-    '--endpoint-reconciler-type=none',
+    `--bind-address=${layout.address}`,
+    `--advertise-address=${layout.address}`,
     `--secure-port=${layout.apiPort}`,
-    '--service-cluster-ip-range=10.0.0.0/24',
+    '--service-cluster-ip-range=10.96.0.0/24',
     '--service-account-issuer=https://kubernetes.default.svc',
     `--service-account-key-file=${layout.serviceAccountPublicKey}`,
     `--service-account-signing-key-file=${layout.serviceAccountKey}`,
     `--token-auth-file=${layout.tokenFile}`,
-    '--authorization-mode=RBAC',
     '--allow-privileged=true',
     '--profiling=false',
     ...(hasControllerManager ? [] : ['--disable-admission-plugins=ServiceAccount']),
+    ...(audit === undefined ? [] : auditFlags(layout, audit)),
+    ...(kubeletClient === undefined ? simulatedNodeFlags : realNodeFlags(kubeletClient)),
   ];
+}
+
+const simulatedNodeFlags = [
+  '--authorization-mode=RBAC',
+  // The reconciler would refuse a loopback address, again and again; nothing uses the kubernetes Service.
+  '--endpoint-reconciler-type=none',
+];
+
+function realNodeFlags({ certFile, keyFile }: KubeletClient): readonly string[] {
+  return [
+    '--authorization-mode=Node,RBAC',
+    '--enable-admission-plugins=NodeRestriction',
+    `--kubelet-client-certificate=${certFile}`,
+    `--kubelet-client-key=${keyFile}`,
+    '--kubelet-preferred-address-types=InternalIP',
+  ];
+}
+
+/** The file of `--audit-policy-file`: who asked for what, and how it ended, without any content. A document of JSON is one of YAML. */
+export function auditPolicy({ users }: ApiAudit): string {
+  const omitStages = ['RequestReceived', 'ResponseStarted'];
+  const rules = [{ level: 'Metadata', users }, { level: 'None' }];
+  return JSON.stringify({ apiVersion: 'audit.k8s.io/v1', kind: 'Policy', omitStages, rules });
+}
+
+/** Where that file is. */
+export function auditPolicyFile({ directory }: Layout): string {
+  return `${directory}/audit-policy.json`;
+}
+
+function auditFlags(layout: Layout, { file }: ApiAudit): readonly string[] {
+  // Rotation cannot be turned off: in megabytes, more than a run of tests makes.
+  return [`--audit-policy-file=${auditPolicyFile(layout)}`, `--audit-log-path=${file}`, '--audit-log-maxsize=100000'];
 }
 
 /** Flags of the controller manager. It listens on nothing; its readiness shows in what it does. */

@@ -7,9 +7,10 @@ import { freePorts } from './ports.ts';
 /**
  * Makes a control plane's folder, with keys, and chooses its ports.
  *
+ * @param address what the API server is to listen on
  * @throws Error when the folder holds something, which would be removed in the end
  */
-export async function prepareLayout(directory: string): Promise<Layout> {
+export async function prepareLayout(directory: string, address: string): Promise<Layout> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
   if ((await readdir(directory)).length > 0) throw new Error(`${directory} is not empty, and stop() would remove what it holds`);
   await Promise.all(['home', 'logs', 'certs', 'tmp'].map((name) => mkdir(join(directory, name), { mode: 0o700 })));
@@ -20,6 +21,7 @@ export async function prepareLayout(directory: string): Promise<Layout> {
   await writeServiceAccountKeys(serviceAccountKey, serviceAccountPublicKey);
   return {
     directory,
+    address,
     apiPort,
     etcdPort,
     peerPort,

@@ -1,10 +1,21 @@
-import { readFile, rm } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { connectApi, type Api } from './api.ts';
-import { featuresOf, type Binaries, type Features, type Role } from './binaries.ts';
+import { commandOf, featuresOf, type Binaries, type Features, type Role } from './binaries.ts';
 import { resolveBinaries } from './build.ts';
 import { kubeconfigOf, writeKubeconfigs, writeTokens } from './credentials.ts';
-import { apiServerFlags, controllerManagerFlags, etcdFlags, podFlags, schedulerFlags, type Layout } from './flags.ts';
+import {
+  apiServerFlags,
+  auditPolicy,
+  auditPolicyFile,
+  controllerManagerFlags,
+  etcdFlags,
+  podFlags,
+  schedulerFlags,
+  type ApiAudit,
+  type KubeletClient,
+  type Layout,
+} from './flags.ts';
 import { runKubectl, type KubectlResult } from './kubectl.ts';
 import { prepareLayout } from './layout.ts';
 import { createNode, isNodeReady } from './node.ts';
@@ -21,13 +32,24 @@ export interface ControlPlaneOptions {
   readonly binaries?: Binaries;
   /** Runs a scheduler, a simulated kubelet and one node with room for any pod. Default true. */
   readonly simulatePods?: boolean;
+  /** Leaves the node to a kubelet, which the caller starts: a scheduler runs, and no pod is simulated. */
+  readonly realNode?: RealNode;
+  /** Has the API server record requests. */
+  readonly audit?: ApiAudit;
   /** Takes progress, a line at a time. */
   readonly log?: (line: string) => void;
 }
 
-/** A running Kubernetes API, on loopback only. */
+/** A node that is no part of the control plane. */
+export interface RealNode {
+  /** IPv4 address of this machine that pods reach: the API server listens on it. */
+  readonly address: string;
+  readonly kubeletClient: KubeletClient;
+}
+
+/** A running Kubernetes API, on loopback only unless there is a real node. */
 export interface ControlPlane {
-  /** `https://127.0.0.1:<port>` */
+  /** `https://<address>:<port>` */
   readonly url: string;
   /** Path of a kubeconfig of the group `system:masters`. */
   readonly kubeconfig: string;
@@ -47,6 +69,8 @@ export interface ControlPlane {
   startApiServer(): Promise<void>;
   /** Both of the above. */
   restartApiServer(): Promise<void>;
+  /** Kills one of the processes and starts it again; resolves when the API is ready. */
+  restart(role: Role): Promise<void>;
   /** Runs kubectl as the administrator; ended after two minutes. */
   kubectl(args: readonly string[], stdin?: string): Promise<KubectlResult>;
   /** Ends all processes and removes the directory. */
@@ -63,16 +87,28 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const directory = resolve(options.directory);
   const log = options.log ?? (() => {});
   const binaries = options.binaries ?? (await resolveBinaries(log));
-  const features = featuresOf(binaries, options.simulatePods ?? true);
-  const layout = await prepareLayout(directory);
+  const { audit, realNode } = options;
+  const features = featuresOf(binaries, realNode === undefined && (options.simulatePods ?? true));
+  const layout = await prepareLayout(directory, realNode?.address ?? '127.0.0.1');
   const tokens = await writeTokens(layout.tokenFile);
-  const processes = superviseProcesses(binaries, directory, log);
-  const url = `https://127.0.0.1:${layout.apiPort}`;
+  const processes = superviseProcesses<Role>({
+    directory,
+    commandOf: (role) => commandOf(binaries, role),
+    followsInput: () => binaries.kind === 'built',
+    stopOrder: [['pods', 'scheduler', 'controller-manager'], ['apiserver'], ['etcd']],
+    log,
+  });
+  const url = `https://${layout.address}:${layout.apiPort}`;
   const kubeconfig = kubeconfigOf(directory, 'admin');
   let api: Api | undefined;
 
   const startApiServer = async (): Promise<void> => {
-    await processes.start('apiserver', apiServerFlags(layout, features.controllerManager));
+    const { controllerManager: hasControllerManager } = features;
+    const { kubeletClient } = realNode ?? {};
+    await processes.start('apiserver', apiServerFlags(layout, { hasControllerManager, audit, kubeletClient }));
+    await apiReady();
+  };
+  const apiReady = async (): Promise<void> => {
     await processes.waitFor('the API server to be ready', ['apiserver', 'etcd'], async () => {
       api ??= connectApi(url, await readFile(layout.caFile, 'utf8'), tokens.admin);
       try {
@@ -98,13 +134,14 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 
   try {
     const began = performance.now();
+    if (audit !== undefined) await writeFile(auditPolicyFile(layout), auditPolicy(audit));
     await processes.start('etcd', etcdFlags(layout, binaries.kind));
     await startApiServer();
     if (api === undefined) throw new Error('the API server is ready without a connection to it');
     const connected: Api = api;
     const ca = await readFile(layout.caFile, 'utf8');
     await writeKubeconfigs(directory, url, ca, tokens);
-    await startControllers(processes, layout, features, connected);
+    await startControllers(processes, layout, { features, realNode: realNode !== undefined }, connected);
     log(`control plane ready at ${url} after ${((performance.now() - began) / 1000).toFixed(1)} s`);
 
     return {
@@ -123,6 +160,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         await processes.stop('apiserver', 'SIGKILL');
         await startApiServer();
       },
+      restart: async (role) => {
+        await processes.restart(role);
+        await apiReady();
+      },
       kubectl: (args, stdin) => runKubectl(binaries, directory, kubeconfig, args, stdin),
       stop,
     };
@@ -132,11 +173,16 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   }
 }
 
-async function startControllers(processes: Processes, layout: Layout, features: Features, api: Api): Promise<void> {
+async function startControllers(
+  processes: Processes<Role>,
+  layout: Layout,
+  { features, realNode }: { readonly features: Features; readonly realNode: boolean },
+  api: Api,
+): Promise<void> {
   if (!features.controllerManager) return;
   await processes.start('controller-manager', controllerManagerFlags(layout, kubeconfigOf(layout.directory, 'controllerManager')));
+  if (features.pods || realNode) await processes.start('scheduler', schedulerFlags(kubeconfigOf(layout.directory, 'scheduler')));
   if (features.pods) {
-    await processes.start('scheduler', schedulerFlags(kubeconfigOf(layout.directory, 'scheduler')));
     await processes.start('pods', podFlags(layout.directory, kubeconfigOf(layout.directory, 'pods')));
     await createNode(api);
     await processes.waitFor('the node to be ready', ['pods', 'apiserver'], async () => ((await isNodeReady(api)) ? true : undefined));
