@@ -41,6 +41,10 @@ demo: setup ## Show the operator at work (ONCE=1: end by itself; KUBECONFIG=file
 build: setup ## Bundle the operator into dist/
 	@node dev/tools/bundle.ts
 
+.PHONY: image
+image: setup ## Build the image with docker, podman or buildah (IMAGE=name:tag BUILDER= BUILD_IMAGE= BASE_IMAGE=)
+	@IMAGE='$(IMAGE)' BUILDER='$(BUILDER)' BUILD_IMAGE='$(BUILD_IMAGE)' BASE_IMAGE='$(BASE_IMAGE)' SOURCE='$(SOURCE)' node dev/tools/image.ts
+
 .PHONY: footprint
 footprint: setup ## Measure memory and start with 1,000 resources among 10,000 other Secrets (Linux)
 	@node dev/tools/footprint.ts

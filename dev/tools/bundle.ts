@@ -1,11 +1,12 @@
-/** `npm run build` bundles the operator into one file, `dist/keyturn.js`, that needs nothing but Node. */
+/** `npm run build` bundles the operator into one file, `dist/keyturn.js`, that needs nothing but Node; `dist/licenses.txt` goes with it. */
 import { spawnSync } from 'node:child_process';
-import { copyFile, mkdtemp, rm } from 'node:fs/promises';
+import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, join, relative, resolve } from 'node:path';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 import { build, type Plugin } from 'esbuild';
 import { version } from '../../src/version.ts';
 import { ROOT } from './command.ts';
+import { licenseText } from './licenses.ts';
 import { startFlags } from './start-flags.ts';
 
 /** CommonJS packages ask for Node's own modules by `require`, which a module does not have. */
@@ -38,7 +39,7 @@ const englishOnly: Plugin = {
   setup: (bundling) => bundling.onLoad({ filter: /[\\/]zod[\\/]v4[\\/]locales[\\/]index\.js$/ }, () => ({ contents: 'export {};' })),
 };
 
-/** Bundles src/main.ts. @returns bytes of the bundle @throws Error with the bundler's complaints */
+/** Bundles src/main.ts, and puts the licences of what came along beside it. @returns bytes of the bundle @throws Error with the bundler's complaints */
 export async function bundle(outfile: string): Promise<number> {
   const { metafile } = await build({
     absWorkingDir: ROOT,
@@ -58,6 +59,10 @@ export async function bundle(outfile: string): Promise<number> {
     plugins: [versionOnly, kubeConfigOnly, englishOnly],
     logLevel: 'warning',
   });
+  const used = Object.values(metafile.outputs).flatMap(({ inputs }) =>
+    Object.keys(inputs).filter((file) => (inputs[file]?.bytesInOutput ?? 0) > 0),
+  );
+  await writeFile(join(dirname(outfile), 'licenses.txt'), await licenseText(used));
   return Object.values(metafile.outputs).reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
