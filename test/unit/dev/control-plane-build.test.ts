@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { buildFlags, buildHash, kubernetesVersion } from '../../../dev/control-plane/build.ts';
+import { buildFlags, kubernetesVersion } from '../../../dev/control-plane/build.ts';
+import { buildHash } from '../../../dev/tools/go-build.ts';
 
 const INPUTS = { goVersion: 'go version go1.26.8 linux/amd64', flags: buildFlags('v1.36.3'), sources: { 'go.mod': 'a', 'main.go': 'b' } };
 
