@@ -62,6 +62,7 @@ export const allSteps: readonly Step[] = [
     },
   },
   { ...controlPlaneStep, kind: 'check' },
+  check('Helm build', 20 * MINUTE, 'node', 'dev/tools/build-go-tool.ts', 'helm'),
   debianStep,
   integrationStep,
 ];
