@@ -52,6 +52,8 @@ export const allSteps: readonly Step[] = [
   check('generated page of the resource', MINUTE, 'node', 'dev/tools/resource-page.ts', '--check'),
   check('generated table of reasons', MINUTE, 'node', 'dev/tools/reasons-table.ts', '--check'),
   check('generated page of metrics', MINUTE, 'node', 'dev/tools/metrics-page.ts', '--check'),
+  check('generated files of the chart', MINUTE, 'node', 'dev/tools/chart-files.ts', '--check'),
+  check('generated page of the chart', MINUTE, 'node', 'dev/tools/chart-readme.ts', '--check'),
   {
     name: 'unit and property tests',
     kind: 'tests',
