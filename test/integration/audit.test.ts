@@ -341,12 +341,13 @@ describe('an operator that is killed at random moments while items rotate', () =
   it('has a record of each version of each item that reached a Secret', async () => {
     const kills = 8;
     const titles = Array.from({ length: 10 }, (_, index) => `item-${index}`);
-    const { kubeconfig } = sharedControlPlane();
+    const { kubeconfig: admin, accounts } = sharedControlPlane();
+    const { kubeconfig } = accounts.namespaced;
     await installCrd();
     const items = titles.map((title) => ({ title, fields: [{ label: 'password', value: canary(`${title}0`) }] }));
     const connect = await startConnectServer({ seed: { vaults: [{ name: 'Prod', items }] } });
     const token = connect.issueToken({ vaults: ['*'] });
-    const namespace = await createNamespace(kubeconfig);
+    const namespace = await createNamespace(admin);
     const observed = await observeVersions(namespace);
     onTestFinished(async () => {
       await namespace.kube.close();

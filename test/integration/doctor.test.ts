@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type ConnectServer, startConnectServer } from '../../dev/connect-server/server.ts';
-import type { ControlPlane } from '../../dev/control-plane/start.ts';
 import type { User } from '../../dev/control-plane/user.ts';
 import { leaseName } from '../../src/api/names.ts';
 import { readConfig } from '../../src/config.ts';
@@ -15,7 +14,7 @@ import { collectionPath, leases, objectPath } from '../../src/kube/resource.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { type ApiServerProxy, startApiServerProxy } from '../support/api-server-proxy.ts';
 import { createNamespace, type TestNamespace } from '../support/cluster.ts';
-import { ownControlPlane } from '../support/control-plane.ts';
+import { type OwnControlPlane, ownControlPlane } from '../support/control-plane.ts';
 import { eventually } from '../support/eventually.ts';
 import { oldCrd } from '../support/old-crd.ts';
 import { grantRole, operatorRules } from '../support/roles.ts';
@@ -25,7 +24,7 @@ interface Report {
   readonly exitCode: number | null;
 }
 
-let controlPlane: ControlPlane;
+let controlPlane: OwnControlPlane;
 let proxy: ApiServerProxy;
 let connect: ConnectServer;
 let token: string;

@@ -2,12 +2,11 @@ import { readFile } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ConnectServer, startConnectServer } from '../../dev/connect-server/server.ts';
-import type { ControlPlane } from '../../dev/control-plane/start.ts';
 import { collectionPath, events } from '../../src/kube/resource.ts';
 import { type ApiServerProxy, type ProxiedRequest, startApiServerProxy } from '../support/api-server-proxy.ts';
 import { type AppWatch, createApp, untilAdopted, watchApps } from '../support/apps.ts';
 import { createNamespace, type TestNamespace, untilReadiness } from '../support/cluster.ts';
-import { ownControlPlane } from '../support/control-plane.ts';
+import { type OwnControlPlane, ownControlPlane } from '../support/control-plane.ts';
 import { eventually } from '../support/eventually.ts';
 import { type OperatorProcess, startOperatorProcess } from '../support/operator-process.ts';
 
@@ -41,7 +40,7 @@ const names = Array.from({ length: count }, (_, i) => `app-${i}`);
 const look = 'GET /v1/vaults';
 
 /** One of its own: in a shared one the Deployments of other tests would queue behind these. */
-let controlPlane: ControlPlane;
+let controlPlane: OwnControlPlane;
 let proxy: ApiServerProxy;
 let connect: ConnectServer;
 let namespace: TestNamespace;

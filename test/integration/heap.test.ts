@@ -60,8 +60,9 @@ beforeAll(async () => {
     seed: { vaults: [{ name: vault, items: Array.from({ length: count }, (_, index) => itemSeed(index)) }] },
   });
   token = connect.issueToken({ vaults: ['*'] });
-  const { kubeconfig } = sharedControlPlane();
-  namespace = await createNamespace(kubeconfig);
+  const { kubeconfig: admin, accounts } = sharedControlPlane();
+  const { kubeconfig } = accounts.namespaced;
+  namespace = await createNamespace(admin);
   await namespace.createDeployment('shop', 'item-0', { 'operator.1password.io/auto-restart': 'true' });
   operator = await startOperatorProcess({ kubeconfig, connect: connect.url, token, namespaces: [namespace.name] });
   await Promise.all(

@@ -6,8 +6,9 @@ import { annotations } from '../../src/api/names.ts';
 import { collectionPath, secrets, type WireMeta } from '../../src/kube/resource.ts';
 import { type ApiServerProxy, type OrderedProxyFault, type ProxiedRequest, startApiServerProxy } from '../support/api-server-proxy.ts';
 import { readiness, type TestNamespace } from '../support/cluster.ts';
-import { kubectl, requireFeature, sharedControlPlane, sharedUser } from '../support/control-plane.ts';
+import { requireFeature, sharedControlPlane, sharedUser } from '../support/control-plane.ts';
 import { eventually } from '../support/eventually.ts';
+import { grantRole } from '../support/roles.ts';
 import { type Scenario, startScenario } from '../support/scenario.ts';
 
 const count = 20;
@@ -194,10 +195,9 @@ describe('an API server', () => {
 
   it('that takes a new token is gone on with once the token file holds it', async () => {
     const { namespace } = scenario;
-    const { adminToken, directory } = sharedControlPlane();
-    const { token } = await sharedUser(namespace.name);
-    const grant = ['create', 'rolebinding', 'operator', '--clusterrole=cluster-admin', `--serviceaccount=default:${namespace.name}`];
-    expect((await kubectl(['--namespace', namespace.name, ...grant])).code).toBe(0);
+    const { accounts, directory } = sharedControlPlane();
+    const { token, username } = await sharedUser(namespace.name);
+    await grantRole(namespace, username);
     const tokenFile = join(directory, `${namespace.name}.token`);
     await writeFile(tokenFile, `${token}\n`);
     const own = await startApiServerProxy({ controlPlane: sharedControlPlane(), user: { tokenFile } });
@@ -209,7 +209,7 @@ describe('an API server', () => {
       rotate();
       const duration = await untilStruck(revoked, 3 * 2 * (count + watched));
       const { hits } = revoked;
-      await writeFile(`${tokenFile}.new`, `${adminToken}\n`);
+      await writeFile(`${tokenFile}.new`, `${accounts.namespaced.token}\n`);
       await rename(`${tokenFile}.new`, tokenFile);
       await untilSettled(recovery);
       const most =

@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { ControlPlane } from '../../dev/control-plane/start.ts';
 import { type ConnectServer, startConnectServer } from '../../dev/connect-server/server.ts';
 import { annotations, legacyFinalizer, managedLabel } from '../../src/api/names.ts';
 import { KubeError } from '../../src/kube/client.ts';
@@ -17,7 +16,7 @@ import {
 } from '../../src/kube/resource.ts';
 import { type ApiServerProxy, type ProxiedRequest, startApiServerProxy } from '../support/api-server-proxy.ts';
 import { createNamespace, type ReadDeployment, type ReadItem, type TestNamespace, untilRolledOut } from '../support/cluster.ts';
-import { ownControlPlane, requireFeature } from '../support/control-plane.ts';
+import { type OwnControlPlane, ownControlPlane, requireFeature } from '../support/control-plane.ts';
 import { eventually } from '../support/eventually.ts';
 import { oldCrd } from '../support/old-crd.ts';
 import { startOperator, type TestOperator } from '../support/operator.ts';
@@ -29,7 +28,7 @@ const resources = ['database', 'by-id'];
 const secretNames = [...resources, 'annotated'];
 const workloads = ['web', 'annotated'];
 
-let controlPlane: ControlPlane;
+let controlPlane: OwnControlPlane;
 let connect: ConnectServer;
 let proxy: ApiServerProxy;
 let operator: TestOperator | undefined;
@@ -39,7 +38,7 @@ let old: OldOperator;
 beforeAll(async () => {
   controlPlane = await ownControlPlane();
   await applyCrd(oldCrd);
-  proxy = await startApiServerProxy({ controlPlane });
+  proxy = await startApiServerProxy({ controlPlane, user: controlPlane.accounts.clusterWide });
   const fields = ['password', 'user'].map((label) => ({ label, value: `first ${label}` }));
   connect = await startConnectServer({ seed: { vaults: [{ name: 'Prod', items: secretNames.map((title) => ({ title, fields })) }] } });
 });

@@ -2,14 +2,13 @@ import { readFile } from 'node:fs/promises';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { runKubectl } from '../../dev/control-plane/kubectl.ts';
-import type { ControlPlane } from '../../dev/control-plane/start.ts';
 import type { User } from '../../dev/control-plane/user.ts';
 import { annotations, kind } from '../../src/api/names.ts';
 import { KubeError } from '../../src/kube/client.ts';
 import { collectionPath, events, namespaces } from '../../src/kube/resource.ts';
 import { type ApiServerProxy, startApiServerProxy } from '../support/api-server-proxy.ts';
 import { createNamespace, type TestNamespace, untilReadiness, untilRolledOut } from '../support/cluster.ts';
-import { ownControlPlane, requireFeature, sharedControlPlane, sharedUser } from '../support/control-plane.ts';
+import { type OwnControlPlane, ownControlPlane, requireFeature, sharedControlPlane, sharedUser } from '../support/control-plane.ts';
 import { eventually } from '../support/eventually.ts';
 import { startOperator, type TestOperator } from '../support/operator.ts';
 import { grantRole, operatorRules, revokeRole } from '../support/roles.ts';
@@ -268,20 +267,20 @@ describe('a namespace that is deleted with all that is in it, and made again', (
 });
 
 describe('an operator that watches all namespaces', () => {
-  let controlPlane: ControlPlane;
+  let controlPlane: OwnControlPlane;
   let operator: TestOperator;
   let namespace: TestNamespace;
 
   beforeAll(async () => {
     controlPlane = await ownControlPlane();
-    const { binaries, directory, kubeconfig } = controlPlane;
+    const { binaries, directory, kubeconfig: admin, accounts } = controlPlane;
     const crd = await readFile(new URL('../../crds/onepassword.com_onepassworditems.yaml', import.meta.url), 'utf8');
-    const { code, stderr } = await runKubectl(binaries, directory, kubeconfig, ['apply', '--server-side', '-f', '-'], crd);
+    const { code, stderr } = await runKubectl(binaries, directory, admin, ['apply', '--server-side', '-f', '-'], crd);
     if (code !== 0) throw new Error(stderr);
-    namespace = await createNamespace(kubeconfig);
+    namespace = await createNamespace(admin);
     made.push(namespace);
     const { connect, token } = scenario;
-    operator = await startOperator({ kubeconfig, connect: connect.url, token, namespaces: [], log });
+    operator = await startOperator({ kubeconfig: accounts.clusterWide.kubeconfig, connect: connect.url, token, namespaces: [], log });
   });
 
   afterAll(async () => {

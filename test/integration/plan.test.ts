@@ -3,7 +3,6 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { ControlPlane } from '../../dev/control-plane/start.ts';
 import { type ConnectServer, startConnectServer } from '../../dev/connect-server/server.ts';
 import { annotations } from '../../src/api/names.ts';
 import { readConfig } from '../../src/config.ts';
@@ -14,7 +13,7 @@ import { type PlanResult, runPlan } from '../../src/plan.ts';
 import { discardedAudit } from '../support/audit.ts';
 import { type ApiServerProxy, startApiServerProxy } from '../support/api-server-proxy.ts';
 import { createNamespace, type TestNamespace, untilReadiness, untilRolledOut } from '../support/cluster.ts';
-import { ownControlPlane, requireFeature } from '../support/control-plane.ts';
+import { type OwnControlPlane, ownControlPlane, requireFeature } from '../support/control-plane.ts';
 import { eventually } from '../support/eventually.ts';
 import { oldCrd } from '../support/old-crd.ts';
 import { startOperator, type TestOperator } from '../support/operator.ts';
@@ -41,7 +40,7 @@ const finalizer = 'onepassword.com/finalizer.secret';
 const value = (title: string, version = 1): string => `canary-5b91d3 ${title} ${version}`;
 const titles = ['same', 'moved', 'fresh', 'taken', 'annotated', 'edited', 'shared', 'empty'];
 
-let controlPlane: ControlPlane;
+let controlPlane: OwnControlPlane;
 let proxy: ApiServerProxy;
 let connect: ConnectServer;
 let token: string;
@@ -291,7 +290,12 @@ describe('an operator that runs after the plan', () => {
     // Who of two gets a Secret is a matter of chance.
     await namespace.delete('deployments', 'second');
     for (const name of ['web', 'opted-out', 'quiet', 'repaired', 'annotated']) await untilRolledOut(namespace, name);
-    operator = await startOperator({ kubeconfig: controlPlane.kubeconfig, connect: connect.url, token, namespaces: [] });
+    operator = await startOperator({
+      kubeconfig: controlPlane.accounts.clusterWide.kubeconfig,
+      connect: connect.url,
+      token,
+      namespaces: [],
+    });
     for (const name of ['same', 'moved', 'edited', 'fresh', 'shared']) await untilReadiness(namespace, name, 'True');
     for (const [name, reason] of [
       ['taken', 'SecretNotOwned'],

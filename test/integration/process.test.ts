@@ -93,7 +93,7 @@ describe('the process', () => {
   });
 
   it('acts on the cluster of --kubeconfig, whatever KUBECONFIG names', async () => {
-    const { kubeconfig } = sharedControlPlane();
+    const kubeconfig = operatorKubeconfig();
     const asks = {
       OP_CONNECT_HOST: connect.url,
       OP_CONNECT_TOKEN: connect.issueToken({ vaults: ['*'] }),
@@ -108,7 +108,7 @@ describe('the process', () => {
   it('waits for an API server that is away, though nothing else keeps it alive', async () => {
     const port = await freePort();
     const kubeconfig = `${sharedControlPlane().directory}/away-${port}.kubeconfig`;
-    const text = await readFile(sharedControlPlane().kubeconfig, 'utf8');
+    const text = await readFile(operatorKubeconfig(), 'utf8');
     await writeFile(kubeconfig, text.replaceAll(sharedControlPlane().url, `https://127.0.0.1:${port}`), { mode: 0o600 });
     const environment = { KUBECONFIG: kubeconfig, OP_CONNECT_HOST: connect.url, OP_CONNECT_TOKEN: 'x' };
     const { exit, kill, output } = run(
@@ -132,7 +132,7 @@ describe('the process', () => {
       const [health, metrics] = [await freePort(), await freePort()];
       const flags = [`--health-probe-bind-address=127.0.0.1:${health}`, `-metrics-bind-address`, `127.0.0.1:${metrics}`];
       const { exit, kill, output } = run([...command, ...flags], {
-        KUBECONFIG: sharedControlPlane().kubeconfig,
+        KUBECONFIG: operatorKubeconfig(),
         OP_CONNECT_HOST: connect.url,
         OP_CONNECT_TOKEN: connect.issueToken({ vaults: ['*'] }),
         WATCH_NAMESPACE: namespace.name,
@@ -165,7 +165,7 @@ describe('the process', () => {
     const file = `${sharedControlPlane().directory}/connect-ca.pem`;
     await writeFile(file, authority.cert);
     const environment = {
-      KUBECONFIG: sharedControlPlane().kubeconfig,
+      KUBECONFIG: operatorKubeconfig(),
       OP_CONNECT_HOST: secured.url,
       OP_CONNECT_TOKEN: secured.issueToken({ vaults: ['*'] }),
       WATCH_NAMESPACE: namespace.name,
@@ -183,7 +183,7 @@ describe('the process', () => {
   });
 
   it('exits with 2 when SSL_CERT_FILE holds no certificate', async () => {
-    const environment = { KUBECONFIG: sharedControlPlane().kubeconfig, OP_CONNECT_HOST: connect.url, OP_CONNECT_TOKEN: 'x' };
+    const environment = { KUBECONFIG: operatorKubeconfig(), OP_CONNECT_HOST: connect.url, OP_CONNECT_TOKEN: 'x' };
     for (const file of ['/nowhere/ca.pem', new URL('../../package.json', import.meta.url).pathname]) {
       const { exit, errors } = run(fromSource, { ...environment, SSL_CERT_FILE: file });
       expect(await exit).toBe(2);
@@ -209,7 +209,7 @@ describe('the process', () => {
     await writeFile(tokenFile, connect.issueToken({ vaults: ['*'] }));
     const settings = `connectHost: ${connect.url}\nhealthProbeBindAddress: 0\nmetricsBindAddress: 0\nlogFormat: text\n`;
     await writeFile(file, `${settings}connectTokenFile: ${tokenFile}\nwatchNamespace: [${namespace.name}]\n`);
-    const environment = { KUBECONFIG: sharedControlPlane().kubeconfig };
+    const environment = { KUBECONFIG: operatorKubeconfig() };
     const { exit, kill, output } = run([...fromSource, '--config', file], environment);
     await eventually('the start', () => (/ INFO {2}reconciling resources=/.test(output()) ? true : undefined));
     kill('SIGINT');
@@ -289,7 +289,7 @@ describe('the process', () => {
   });
 
   it.each(['--heapsnapshot-signal=SIGUSR2', '--heapsnapshot-near-heap-limit=1'])('does not start with %s', async (option) => {
-    const environment = { KUBECONFIG: sharedControlPlane().kubeconfig, OP_CONNECT_HOST: connect.url, OP_CONNECT_TOKEN: 'x' };
+    const environment = { KUBECONFIG: operatorKubeconfig(), OP_CONNECT_HOST: connect.url, OP_CONNECT_TOKEN: 'x' };
     for (const { exit, errors } of [
       run(fromSource, { ...environment, NODE_OPTIONS: option }),
       run([process.execPath, option, 'src/main.ts'], environment),
@@ -379,6 +379,10 @@ describe('the process', () => {
   });
 });
 
+function operatorKubeconfig(): string {
+  return sharedControlPlane().accounts.namespaced.kubeconfig;
+}
+
 function isSecret({ path }: GatedWrite): boolean {
   return path.endsWith('/secrets');
 }
@@ -387,7 +391,7 @@ function isSecret({ path }: GatedWrite): boolean {
 async function started(command: readonly string[], environment: Readonly<Record<string, string>> = {}): Promise<Run & { metrics: string }> {
   const port = await freePort();
   const process = run([...command, '--health-probe-bind-address=0', `--metrics-bind-address=127.0.0.1:${port}`], {
-    KUBECONFIG: sharedControlPlane().kubeconfig,
+    KUBECONFIG: operatorKubeconfig(),
     OP_CONNECT_HOST: connect.url,
     OP_CONNECT_TOKEN: connect.issueToken({ vaults: ['*'] }),
     WATCH_NAMESPACE: namespace.name,

@@ -42,12 +42,13 @@ describe('an operator that is killed at random moments', () => {
   let spawn: () => KillableOperator;
 
   beforeAll(async () => {
-    const { kubeconfig, features } = sharedControlPlane();
+    const { kubeconfig: admin, accounts, features } = sharedControlPlane();
+    const { kubeconfig } = accounts.namespaced;
     if (!features.pods) return;
     await installCrd();
     const fields = labels.map((label) => ({ label, value: 'first' }));
     connect = await startConnectServer({ seed: { vaults: [{ name: 'Prod', items: items.map((title) => ({ title, fields })) }] } });
-    namespace = await createNamespace(kubeconfig);
+    namespace = await createNamespace(admin);
     history = await recordRollouts(namespace);
     for (const item of items) await namespace.createItem(item, `vaults/Prod/items/${item}`);
     for (const name of names) await createConsumer(name, consumers[name] ?? [], optedIn);

@@ -253,7 +253,7 @@ describe('an operator that is killed during a rotation', () => {
         rolls: path.consumers.map((consumer) => (consumer === skipped ? 0 : 1)),
         current: true,
       };
-      const successor = spawnOperator({ ...options, kubeconfig: scenario.controlPlane.kubeconfig });
+      const successor = spawnOperator({ ...options, kubeconfig: scenario.controlPlane.accounts.namespaced.kubeconfig });
       try {
         await successor.reconciles;
         await Promise.all(path.consumers.map((consumer) => untilRolled(namespace, history, consumer)));

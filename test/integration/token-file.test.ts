@@ -27,7 +27,7 @@ async function issue(...vaults: readonly string[]): Promise<string> {
 
 async function start(options: Partial<TestOperatorOptions> = {}): Promise<void> {
   operator = await startOperator({
-    kubeconfig: sharedControlPlane().kubeconfig,
+    kubeconfig: sharedControlPlane().accounts.namespaced.kubeconfig,
     connect: connect.url,
     token: 'unheeded',
     namespaces: [namespace.name],

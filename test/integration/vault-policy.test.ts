@@ -42,7 +42,7 @@ const writePolicy = (policy: VaultPolicy): Promise<void> => writeFile(file, JSON
 async function start(policy: VaultPolicy | undefined): Promise<void> {
   if (policy !== undefined) await writePolicy(policy);
   operator = await startOperator({
-    kubeconfig: sharedControlPlane().kubeconfig,
+    kubeconfig: sharedControlPlane().accounts.namespaced.kubeconfig,
     connect: connect.url,
     token,
     namespaces: [shop.name, guest.name],
@@ -213,7 +213,11 @@ describe('a plan', () => {
     const environment = { OP_CONNECT_HOST: connect.url, OP_CONNECT_TOKEN: token, WATCH_NAMESPACE: `${shop.name},${guest.name}` };
     const config = { ...readConfig(environment, ['--plan']), vaultPolicy: [rule(shop, 'Prod')] };
     const auditSink = createAuditMemory();
-    const { output } = await runPlan({ config, credentials: credentialsFrom(sharedControlPlane().kubeconfig), auditSink });
+    const { output } = await runPlan({
+      config,
+      credentials: credentialsFrom(sharedControlPlane().accounts.namespaced.kubeconfig),
+      auditSink,
+    });
     const refused = output.split('\n').filter((line) => line.includes('VaultNotAllowed'));
     expect(refused).toHaveLength(2);
     expect(new Set(refused.map((line) => line.replace(/(not-)?there/g, ''))).size).toBe(1);

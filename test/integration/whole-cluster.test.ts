@@ -1,15 +1,14 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { ControlPlane } from '../../dev/control-plane/start.ts';
 import { type ConnectServer, startConnectServer } from '../../dev/connect-server/server.ts';
 import { annotations } from '../../src/api/names.ts';
 import { createNamespace, type TestNamespace, untilReadiness, untilRolledOut } from '../support/cluster.ts';
-import { ownControlPlane, requireFeature } from '../support/control-plane.ts';
+import { type OwnControlPlane, ownControlPlane, requireFeature } from '../support/control-plane.ts';
 import { eventually } from '../support/eventually.ts';
 import { oldCrd } from '../support/old-crd.ts';
 import { startOperator, type TestOperator } from '../support/operator.ts';
 
-let controlPlane: ControlPlane;
+let controlPlane: OwnControlPlane;
 let connect: ConnectServer;
 let operator: TestOperator;
 let namespace: TestNamespace;
@@ -29,7 +28,7 @@ beforeAll(async () => {
   });
   namespace = await createNamespace(controlPlane.kubeconfig, { [annotations.autoRestart]: 'true' });
   const token = connect.issueToken({ vaults: ['Prod'] });
-  operator = await startOperator({ kubeconfig: controlPlane.kubeconfig, connect: connect.url, token, namespaces: [] });
+  operator = await startOperator({ kubeconfig: controlPlane.accounts.clusterWide.kubeconfig, connect: connect.url, token, namespaces: [] });
 }, 120_000);
 
 afterAll(async () => {

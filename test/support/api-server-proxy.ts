@@ -93,8 +93,8 @@ export interface ApiServerProxy {
 }
 
 export interface ApiServerProxyOptions {
-  readonly controlPlane: Pick<SharedControlPlane, 'url' | 'ca' | 'adminToken' | 'directory'>;
-  /** Who the kubeconfig says to be; the administrator unless it says otherwise. */
+  readonly controlPlane: Pick<SharedControlPlane, 'url' | 'ca' | 'accounts' | 'directory'>;
+  /** Who the kubeconfig says to be; the operator that watches namespaces by name unless it says otherwise. */
   readonly user?: { readonly token: string } | { readonly tokenFile: string };
 }
 
@@ -137,7 +137,7 @@ export async function startApiServerProxy({ controlPlane, user }: ApiServerProxy
   await once(server, 'listening');
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const kubeconfig = join(controlPlane.directory, `proxy-${new URL(url).port}.kubeconfig`);
-  await writeKubeconfig(kubeconfig, url, user ?? { token: controlPlane.adminToken });
+  await writeKubeconfig(kubeconfig, url, user ?? { token: controlPlane.accounts.namespaced.token });
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const entry = log.begin(request);

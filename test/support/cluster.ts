@@ -15,6 +15,7 @@ import {
 } from '../../src/kube/resource.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { eventually } from './eventually.ts';
+import { grantOperatorRole } from './roles.ts';
 
 /** A Secret as a test reads it: decoded. */
 export interface ReadSecret {
@@ -79,7 +80,7 @@ export function newNamespaceName(): string {
   return `t${process.pid}-${counter}-${Date.now().toString(36)}`;
 }
 
-/** Makes a namespace of its own for a test file; nothing else uses it. */
+/** Makes a namespace of its own for a test file; nothing else uses it, and the operator may. */
 export async function createNamespace(kubeconfig: string, annotations: object = {}): Promise<TestNamespace> {
   const namespace = openNamespace(kubeconfig, newNamespaceName());
   await namespace.kube.request({
@@ -87,6 +88,7 @@ export async function createNamespace(kubeconfig: string, annotations: object = 
     path: collectionPath(namespaces),
     body: { metadata: { name: namespace.name, annotations } },
   });
+  await grantOperatorRole(namespace);
   return namespace;
 }
 

@@ -1,14 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import type { Seed } from '../../dev/connect-server/seed.ts';
 import { type ConnectServer, startConnectServer } from '../../dev/connect-server/server.ts';
-import type { ControlPlane } from '../../dev/control-plane/start.ts';
 import { createNamespace, type TestNamespace } from './cluster.ts';
-import { ownControlPlane } from './control-plane.ts';
+import { type OwnControlPlane, ownControlPlane } from './control-plane.ts';
 import { startOperator, type TestOperator, type TestOperatorOptions } from './operator.ts';
 
 /** A control plane and a Connect server that nothing else uses, for what concerns a whole cluster. */
 export interface OwnScenario {
-  readonly controlPlane: ControlPlane;
+  readonly controlPlane: OwnControlPlane;
   readonly connect: ConnectServer;
   createNamespace(annotations?: object): Promise<TestNamespace>;
   /** Applies the definition of a resource and waits until the API server serves it. */
@@ -26,7 +25,7 @@ export async function startOwnScenario(seed: Seed): Promise<OwnScenario> {
   const token = connect.issueToken({ vaults: ['*'] });
   const operators: TestOperator[] = [];
   const namespaces: TestNamespace[] = [];
-  const { kubeconfig } = controlPlane;
+  const { kubeconfig: admin, accounts } = controlPlane;
   const kubectl = async (args: readonly string[], input?: string): Promise<void> => {
     const { code, stderr } = await controlPlane.kubectl(args, input);
     if (code !== 0) throw new Error(`kubectl ${args[0]}: ${stderr}`);
@@ -35,7 +34,7 @@ export async function startOwnScenario(seed: Seed): Promise<OwnScenario> {
     controlPlane,
     connect,
     async createNamespace(notes) {
-      const namespace = await createNamespace(kubeconfig, notes);
+      const namespace = await createNamespace(admin, notes);
       namespaces.push(namespace);
       return namespace;
     },
@@ -45,6 +44,7 @@ export async function startOwnScenario(seed: Seed): Promise<OwnScenario> {
     },
     async startOperator(watched, options) {
       const names = watched.map(({ name }) => name);
+      const { kubeconfig } = watched.length === 0 ? accounts.clusterWide : accounts.namespaced;
       const operator = await startOperator({ kubeconfig, connect: connect.url, token, namespaces: names, ...options });
       operators.push(operator);
       return operator;

@@ -30,7 +30,8 @@ const fields = [{ label: 'password', value: 'first' }];
 const titles = ['rotated', 'edited', 'annotated'];
 
 export async function startPlayedScenario(flags: readonly string[] = []): Promise<PlayedScenario> {
-  const { kubeconfig } = sharedControlPlane();
+  const { kubeconfig: admin, accounts } = sharedControlPlane();
+  const { kubeconfig } = accounts.namespaced;
   await installCrd();
   const folder = await mkdtemp(join(tmpdir(), 'keyturn-'));
   const authority = createCertificateAuthority();
@@ -41,7 +42,7 @@ export async function startPlayedScenario(flags: readonly string[] = []): Promis
     seed: { vaults: [{ name: 'Prod', items: titles.map((title) => ({ title, fields })) }] },
     tls: authority.issue('127.0.0.1', { until: new Date(certificateExpiry) }),
   });
-  const namespace = await createNamespace(kubeconfig);
+  const namespace = await createNamespace(admin);
   const [port = 0] = await freePorts(1);
   const metricsAddress = `127.0.0.1:${port}`;
   const operator: TestOperator = await startOperator({

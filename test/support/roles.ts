@@ -1,6 +1,8 @@
+import { leasePermission, watchPermissions } from '../../src/doctor/permissions.ts';
 import { collectionPath, type ResourceType } from '../../src/kube/resource.ts';
 import type { TestNamespace } from './cluster.ts';
 import { eventually } from './eventually.ts';
+import { operatorNames } from './operator-accounts.ts';
 
 /** A rule of a Role. */
 export interface Rule {
@@ -9,34 +11,28 @@ export interface Rule {
   readonly verbs: readonly string[];
 }
 
-/** All that the operator needs in a namespace that it is told to watch; it needs nothing of the cluster. */
-export const operatorRules: readonly Rule[] = [
-  rule('onepassword.com', 'onepassworditems', 'get', 'list', 'watch', 'patch'),
-  rule('onepassword.com', 'onepassworditems/status', 'patch'),
-  rule('', 'secrets', 'get', 'list', 'watch', 'create', 'update'),
-  rule('apps', 'deployments', 'get', 'list', 'watch', 'patch'),
-  rule('apps', 'statefulsets', 'get', 'list', 'watch', 'patch'),
-  rule('apps', 'daemonsets', 'get', 'list', 'watch', 'patch'),
-  rule('argoproj.io', 'rollouts', 'get', 'list', 'watch', 'patch'),
-  rule('apps', 'replicasets', 'list'),
-  rule('apps', 'controllerrevisions', 'list'),
-  rule('', 'events', 'create', 'patch'),
-  rule('', 'namespaces', 'get'),
-  rule('coordination.k8s.io', 'leases', 'get', 'create', 'update'),
-];
+/** All that the operator needs in a namespace that it is told to watch, its lease included; it needs nothing of the cluster. */
+export const operatorRules: readonly Rule[] = [...watchPermissions(true, true), leasePermission].map(({ group, resource, verbs }) => ({
+  apiGroups: [group],
+  resources: [resource],
+  verbs,
+}));
 
 const roles: ResourceType = { root: '/apis/rbac.authorization.k8s.io/v1', plural: 'roles' };
 const roleBindings: ResourceType = { ...roles, plural: 'rolebindings' };
 const accessReviews: ResourceType = { root: '/apis/authorization.k8s.io/v1', plural: 'subjectaccessreviews' };
 const name = 'operator';
 
+/** Gives the operator of tests its Role in a namespace; resolves once the API server heeds it. */
+export async function grantOperatorRole(namespace: TestNamespace): Promise<void> {
+  await bind(namespace, 'keyturn', operatorNames.namespaced, operatorRules);
+  await untilHeeded(namespace, operatorNames.namespaced, (allowed) => allowed);
+}
+
 /** Gives a user a Role in a namespace instead of the one it has; resolves once the API server heeds it. */
 export async function grantRole(namespace: TestNamespace, username: string, rules: readonly Rule[] = operatorRules): Promise<void> {
   await revokeRole(namespace, username);
-  const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name };
-  const subjects = [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: username }];
-  await post(namespace, roles, { rules });
-  await post(namespace, roleBindings, { roleRef, subjects });
+  await bind(namespace, name, username, rules);
   await untilHeeded(namespace, username, (allowed, asked) => allowed === rules.includes(asked));
 }
 
@@ -66,10 +62,10 @@ async function untilHeeded(
   }
 }
 
-async function post({ kube, name: namespace }: TestNamespace, type: ResourceType, body: object): Promise<void> {
-  await kube.request({ method: 'POST', path: collectionPath(type, namespace), body: { metadata: { name }, ...body } });
-}
-
-function rule(group: string, resource: string, ...verbs: readonly string[]): Rule {
-  return { apiGroups: [group], resources: [resource], verbs };
+async function bind({ kube, name: namespace }: TestNamespace, role: string, username: string, rules: readonly Rule[]): Promise<void> {
+  const metadata = { name: role };
+  const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: role };
+  const subjects = [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: username }];
+  await kube.request({ method: 'POST', path: collectionPath(roles, namespace), body: { metadata, rules } });
+  await kube.request({ method: 'POST', path: collectionPath(roleBindings, namespace), body: { metadata, roleRef, subjects } });
 }

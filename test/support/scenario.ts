@@ -24,13 +24,14 @@ export interface ScenarioOptions extends Partial<TestOperatorOptions> {
 
 /** Starts everything on the shared control plane; the caller ends it. */
 export async function startScenario({ seed, tokenFile, ...options }: ScenarioOptions): Promise<Scenario> {
-  const { kubeconfig } = sharedControlPlane();
+  const { kubeconfig: admin, accounts } = sharedControlPlane();
+  const { kubeconfig } = accounts.namespaced;
   await installCrd();
   const connect = await startConnectServer({ seed });
   const token = connect.issueToken({ vaults: ['*'] });
   if (tokenFile !== undefined) await writeFile(tokenFile, token);
   const config = { ...options.config, ...(tokenFile !== undefined && { connectTokenFile: tokenFile }) };
-  const namespace = await createNamespace(kubeconfig);
+  const namespace = await createNamespace(admin);
   const start = (more: Partial<TestOperatorOptions> = {}): Promise<TestOperator> =>
     startOperator({ kubeconfig, connect: connect.url, token, namespaces: [namespace.name], ...options, config, ...more });
   let operator = await start();

@@ -26,7 +26,7 @@ export type Passage = 'passed' | 'lost' | 'unanswered';
  * their own, pass.
  */
 export interface WriteGate {
-  /** A file that points at the gate, as the administrator. */
+  /** A file that points at the gate, as the operator that watches namespaces by name. */
   readonly kubeconfig: string;
   /** In order of arrival. */
   readonly writes: readonly GatedWrite[];
@@ -36,7 +36,7 @@ export interface WriteGate {
   close(): Promise<void>;
 }
 
-export type GatedControlPlane = Pick<SharedControlPlane, 'url' | 'ca' | 'adminToken' | 'directory'>;
+export type GatedControlPlane = Pick<SharedControlPlane, 'url' | 'ca' | 'accounts' | 'directory'>;
 
 type Entry = { -readonly [K in keyof GatedWrite]: GatedWrite[K] };
 
@@ -44,7 +44,7 @@ type Entry = { -readonly [K in keyof GatedWrite]: GatedWrite[K] };
 const keepAliveTimeout = 120_000;
 
 /** Opens a gate in front of the API server: every write passes until somebody decides otherwise. */
-export async function openWriteGate({ url, ca, adminToken, directory }: GatedControlPlane): Promise<WriteGate> {
+export async function openWriteGate({ url, ca, accounts, directory }: GatedControlPlane): Promise<WriteGate> {
   const upstream = new Agent({ connect: { ca }, allowH2: false, headersTimeout: 0, bodyTimeout: 0 });
   const writes: Entry[] = [];
   let decision: ((write: GatedWrite) => Passage | Promise<Passage>) | undefined;
@@ -57,7 +57,7 @@ export async function openWriteGate({ url, ca, adminToken, directory }: GatedCon
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   const kubeconfig = join(directory, `gate-${port}.kubeconfig`);
-  await writeKubeconfig(kubeconfig, `http://127.0.0.1:${port}`, adminToken);
+  await writeKubeconfig(kubeconfig, `http://127.0.0.1:${port}`, accounts.namespaced.token);
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { method = 'GET', url: target = '/' } = request;

@@ -11,7 +11,8 @@ const secrets = '/api/v1/namespaces/shop/secrets';
 async function setUp(user?: ApiServerProxyOptions['user']): Promise<{ api: FakeApiServer; proxy: ApiServerProxy }> {
   const api = await startApiServer();
   const directory = await mkdtemp(join(tmpdir(), 'api-server-proxy-'));
-  const controlPlane = { url: api.url, ca: '', adminToken: 'admin', directory };
+  const account = { username: '', kubeconfig: '', token: 'operator' };
+  const controlPlane = { url: api.url, ca: '', accounts: { clusterWide: account, namespaced: account }, directory };
   const proxy = await startApiServerProxy({ controlPlane, ...(user && { user }) });
   onTestFinished(async () => {
     await proxy.close();
@@ -82,7 +83,7 @@ describe('what no fault strikes', () => {
 
 describe('the kubeconfig', () => {
   it.each([
-    [undefined, { token: 'admin' }],
+    [undefined, { token: 'operator' }],
     [{ token: 'other' }, { token: 'other' }],
     [{ tokenFile: '/a/token' }, { tokenFile: '/a/token' }],
   ])('points at the proxy, for %j', async (given, user) => {
