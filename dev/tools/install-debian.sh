@@ -1,5 +1,5 @@
 #!/bin/sh
-# install-debian.sh PACKAGE...: installs those packages of Debian that are missing, and starts none of their services.
+# install-debian.sh PACKAGE...: installs those packages of Debian that are missing, removes none, and starts none of their services.
 # Where that cannot be done it says why, `SKIPPED: reason`, and ends well: what needs the packages is to say so by itself.
 set -eu
 
@@ -40,7 +40,7 @@ export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1
 set -- -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 -o Acquire::http::Timeout=30
 apt-get "$@" update >/dev/null || skip 'the lists of packages cannot be fetched'
 # shellcheck disable=SC2086 # a list of names
-apt-get "$@" install --yes --no-install-recommends $missing >/dev/null || skip "apt-get could not install$missing"
+apt-get "$@" install --yes --no-remove --no-install-recommends $missing >/dev/null || skip "apt-get could not install$missing"
 for package in $missing; do
   has "$package" || skip "$package is not installed after all"
   echo "$package: installed"
