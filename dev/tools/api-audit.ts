@@ -7,6 +7,8 @@ export interface ApiAuditSummary {
   readonly began: string;
   /** Why it says nothing of the whole suite; absent when all of it ran. */
   readonly partial?: string;
+  /** What the control planes lacked, so that tests were skipped; absent when they had everything. */
+  readonly limited?: string;
   readonly used: readonly PermissionUse[];
   readonly refused: readonly Refusal[];
 }

@@ -65,8 +65,10 @@ export const allSteps: readonly Step[] = [
   },
   { ...controlPlaneStep, kind: 'check' },
   check('Helm build', 20 * MINUTE, 'node', 'dev/tools/build-go-tool.ts', 'helm'),
+  check('workflows', 5 * MINUTE, 'node', 'dev/tools/workflows.ts'),
   debianStep,
   integrationStep,
+  check('permissions used', MINUTE, 'node', 'dev/tools/permissions-used.ts'),
 ];
 
 /** Runs all steps, whatever becomes of the ones before, and sums them up. */
