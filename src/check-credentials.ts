@@ -15,7 +15,7 @@ export function checkCredentials(args: readonly string[], print: (line: string) 
   }
   const file = readSmallFile(path);
   if ('problem' in file) {
-    print(`the credentials of Connect: ${path} is ${file.problem}; in a pod, make the Secret that is mounted there, with that key`);
+    print(`the credentials of Connect: ${path} is ${file.problem}`);
     return 1;
   }
   const problem = credentialsProblem(file.text);

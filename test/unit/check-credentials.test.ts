@@ -32,7 +32,7 @@ describe('keyturn check-credentials', () => {
   });
 
   it('names the Secret to be made where there is no file', async () => {
-    expect(await check(join(folder, 'none'))).toEqual({ code: 1, lines: [expect.stringMatching(/does not exist.*make the Secret/)] });
+    expect(await check(join(folder, 'none'))).toEqual({ code: 1, lines: [expect.stringMatching(/does not exist.*the Secret/)] });
   });
 
   it.each([[[]], [['--help-me']], [['a', 'b']]])('says how it is used when it is given %j', async (args) => {
