@@ -12,6 +12,11 @@ ifneq ($(origin KUBECONFIG),command line)
 unexport KUBECONFIG
 endif
 
+# npm sets NODE for whatever it runs.
+ifneq ($(origin NODE),command line)
+NODE :=
+endif
+
 .PHONY: help
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -21,7 +26,7 @@ setup: ## Install the packages, when package-lock.json changed
 	@sh dev/tools/setup.sh
 
 .PHONY: test
-test: setup ## Run all checks and tests; the last line is "N passed, N failed"
+test: setup ## Run all checks and tests; the last line is "N passed, N failed" (KUBERNETES=1.35: on that version)
 	@node dev/tools/test.ts
 
 N ?= 10
@@ -30,12 +35,12 @@ test-repeat: setup ## Run the integration tests N times (N=10)
 	@node dev/tools/test.ts --repeat '$(N)'
 
 .PHONY: nightly
-nightly: setup ## Run the property tests at length: restarts in 1,000 random sequences
-	@PROPERTY_RUNS=1000 vitest run --project property
+nightly: setup ## Run 1,000 random sequences of restarts, and the integration tests on an older Kubernetes
+	@node dev/tools/test.ts --nightly
 
 .PHONY: demo
-demo: setup ## Show the operator at work (ONCE=1: end by itself; KUBECONFIG=file YES=1: in that cluster)
-	@ONCE='$(ONCE)' YES='$(YES)' node dev/demo/main.ts
+demo: setup ## Show the operator at work (ONCE=1: end by itself; NODE=1: with real pods; KUBECONFIG=file YES=1: in that cluster)
+	@ONCE='$(ONCE)' YES='$(YES)' DEMO_NODE='$(NODE)' node dev/demo/main.ts
 
 .PHONY: build
 build: setup ## Bundle the operator into dist/
@@ -44,6 +49,10 @@ build: setup ## Bundle the operator into dist/
 .PHONY: image
 image: setup ## Build the image with docker, podman or buildah (IMAGE=name:tag BUILDER= BUILD_IMAGE= BASE_IMAGE=)
 	@IMAGE='$(IMAGE)' BUILDER='$(BUILDER)' BUILD_IMAGE='$(BUILD_IMAGE)' BASE_IMAGE='$(BASE_IMAGE)' SOURCE='$(SOURCE)' node dev/tools/image.ts
+
+.PHONY: e2e
+e2e: setup ## Install the chart on a real node and use it (root on Linux; KUBECONFIG=file IMAGE=name:tag: in that cluster)
+	@IMAGE='$(IMAGE)' node dev/tools/e2e.ts
 
 .PHONY: footprint
 footprint: setup ## Measure memory and start with 1,000 resources among 10,000 other Secrets (Linux)

@@ -29,8 +29,8 @@ export interface SecretView {
 /** What the tour does and sees in its namespace. Nothing that is not there is an error. */
 export interface Cluster {
   readonly namespace: string;
-  /** Applies the one object of a YAML file. @returns its kind and name */
-  apply(file: string): Promise<string>;
+  /** Applies the one object of a YAML file, as `change` makes it. @returns its kind and name */
+  apply(file: string, change?: (object: object, kind: string) => object): Promise<string>;
   itemStatus(name: string): Promise<OnePasswordItemStatus | undefined>;
   secret(name: string): Promise<SecretView | undefined>;
   rollout(name: string): Promise<Rollout | undefined>;
@@ -57,7 +57,7 @@ export function createCluster(kube: KubeClient, namespace: string): Cluster {
 
   return {
     namespace,
-    async apply(file) {
+    async apply(file, change = (object) => object) {
       const object = parse(await readFile(file, 'utf8')) as { kind: string; metadata: { name: string } };
       const { kind, metadata } = object;
       const type = kinds[kind];
@@ -67,7 +67,7 @@ export function createCluster(kube: KubeClient, namespace: string): Cluster {
         path: objectPath(type, { namespace, name: metadata.name }),
         query: { fieldManager },
         contentType: 'application/apply-patch+yaml',
-        body: object,
+        body: change(object, kind),
       });
       return `${kind} ${metadata.name}`;
     },

@@ -1,15 +1,18 @@
 import type { Cluster, SecretView } from './cluster.ts';
 import { rolloutTable } from './rollout.ts';
 import type { Screen } from './screen.ts';
+import { createListener, hearAll, type Listener, spokenTable } from './spoken.ts';
+import type { Target } from './target.ts';
 import { names } from './tour.ts';
 import { pause } from './until.ts';
 
 const intervalMs = 300;
 
-/** Shows the Secret and the Deployment as they are, again whenever they change. @throws the signal's reason, and never returns */
-export async function follow(cluster: Cluster, screen: Screen, signal: AbortSignal): Promise<never> {
+/** Shows the Secret and the Deployment as they are, and what pods say, again whenever they change. @throws the signal's reason, and never returns */
+export async function follow(cluster: Cluster, { pods }: Target, screen: Screen, signal: AbortSignal): Promise<never> {
+  const listener = pods && createListener(pods);
   for (;;) {
-    const lines = await look(cluster).catch((error: unknown) => [error instanceof Error ? error.message : 'an error']);
+    const lines = await look(cluster, listener).catch((error: unknown) => [error instanceof Error ? error.message : 'an error']);
     signal.throwIfAborted();
     screen.live(['', screen.paint('bold', 'Now'), ...lines.map((line) => `  ${line}`), '', screen.paint('dim', 'Ctrl-C ends the demo')]);
     await pause(signal, intervalMs);
@@ -17,9 +20,12 @@ export async function follow(cluster: Cluster, screen: Screen, signal: AbortSign
   }
 }
 
-async function look(cluster: Cluster): Promise<readonly string[]> {
+async function look(cluster: Cluster, listener: Listener | undefined): Promise<readonly string[]> {
   const [secret, rollout] = await Promise.all([cluster.secret(names.secret), cluster.rollout(names.deployment)]);
-  return [...describeSecret(secret), ...(rollout === undefined ? [`Deployment ${names.deployment}: not there`] : rolloutTable(rollout))];
+  if (rollout === undefined) return [...describeSecret(secret), `Deployment ${names.deployment}: not there`];
+  // A pod that ends takes its log along.
+  const spoken = listener === undefined ? [] : spokenTable(await hearAll(listener, rollout).catch(() => new Map<string, undefined>()));
+  return [...describeSecret(secret), ...rolloutTable(rollout), ...spoken];
 }
 
 function describeSecret(secret: SecretView | undefined): readonly string[] {

@@ -6,7 +6,7 @@ import { names } from './tour.ts';
 
 /** How the reader goes on by hand while everything runs. */
 export function instructions(target: Target, connect: Connect, logFile: string, paint: Paint): readonly string[] {
-  const { kubeconfig, kubectlFolder, namespaced, namespace } = target;
+  const { kubeconfig, kubectlFolder, namespaced, namespace, pods } = target;
   const kubectl = namespaced ? `kubectl -n ${namespace}` : 'kubectl';
   const patch = `[{"op":"replace","path":"${connect.fieldPath}","value":"'"$(date +%s)"'"}]`;
   const block = (title: string, ...commands: readonly string[]): string[] => [
@@ -31,6 +31,7 @@ export function instructions(target: Target, connect: Connect, logFile: string, 
       'Look around:',
       `${kubectl} get onepassworditems,secrets,deployments,pods`,
       `${kubectl} describe onepassworditem ${names.item}`,
+      ...(pods === undefined ? [] : [`${kubectl} logs --selector=app=web --prefix`]),
       `tail -f ${shellQuote(logFile)}`,
     ),
     ...block('Delete the Secret, and it comes back without a restart:', `${kubectl} delete secret ${names.secret}`),

@@ -1,4 +1,3 @@
-import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createKubeClient } from '../../src/kube/client.ts';
 import { credentialsFrom } from '../../src/kube/credentials.ts';
@@ -6,15 +5,14 @@ import { systemClock } from '../../src/runtime/clock.ts';
 import type { BuiltBinaries } from '../control-plane/binaries.ts';
 import { buildControlPlane } from '../control-plane/build.ts';
 import { type ControlPlane, startControlPlane } from '../control-plane/start.ts';
-import { ChildDeath } from './child.ts';
 import { installCrd } from './crd.ts';
+import { writeKubectlFolder } from './kubectl-folder.ts';
 import type { Session } from './session.ts';
-import { shellQuote } from './shell-quote.ts';
 import type { Stage } from './steps.ts';
 import type { Target } from './target.ts';
 import { orAbort } from './until.ts';
+import { type DeadProcess, watchProcesses } from './watch-processes.ts';
 
-const lookMs = 250;
 const podDeadlineMs = 60_000;
 
 /** Starts a control plane with simulated pods and the CRD; it is stopped in the end. */
@@ -23,24 +21,24 @@ export async function startLocalCluster(session: Session): Promise<Target> {
     const directory = join(session.folder, 'control-plane');
     const binaries: BuiltBinaries = { kind: 'built', file: await orAbort(build(session, stage), session.signal) };
     const starting = startControlPlane({ directory, binaries, log: (line) => stage.show(line) });
-    let watching = true;
+    let stopWatching: (() => void) | undefined;
     session.cleanup.defer('control plane', async () => {
-      watching = false;
+      stopWatching?.();
       await starting.then(
         (controlPlane) => controlPlane.stop(),
         () => undefined,
       );
     });
     const controlPlane = await orAbort(starting, session.signal);
-    watchProcesses(controlPlane, session, () => watching);
+    stopWatching = watchProcesses(session, deathsOf(controlPlane));
 
     const { kubeconfig, url } = controlPlane;
     const kube = createKubeClient({ load: credentialsFrom(kubeconfig), clock: systemClock, userAgent: 'keyturn-demo' });
     session.cleanup.defer('connections', () => kube.close());
     const { gitVersion } = await kube.request<{ gitVersion: string }>({ method: 'GET', path: '/version' });
     stage.show(`${gitVersion} at ${url}; pods are simulated`);
-    const kubectlFolder = await writeKubectl(session.folder, binaries);
-    return { kubeconfig, kube, namespace: 'default', namespaced: false, kubectlFolder, podDeadlineMs };
+    const kubectlFolder = await writeKubectlFolder(session.folder, binaries.file);
+    return { kubeconfig, kube, namespace: 'default', namespaced: false, kubectlFolder, pods: undefined, podDeadlineMs };
   });
   await installCrd(session, target.kube, { keep: true });
   return target;
@@ -60,27 +58,12 @@ async function build({ screen, cleanup }: Session, stage: Stage): Promise<string
   return building;
 }
 
-/** Ends the demo when a process of the control plane dies. */
-function watchProcesses(controlPlane: ControlPlane, { fail }: Session, isWatching: () => boolean): void {
+/** What finds a process of the control plane that has died. */
+function deathsOf(controlPlane: ControlPlane): () => DeadProcess | undefined {
   const all = controlPlane.processes().map(({ role }) => role);
-  const look = (): void => {
-    if (!isWatching()) return;
+  return () => {
     const running = new Set(controlPlane.processes().map(({ role }) => role));
-    const missing = all.find((role) => !running.has(role));
-    if (missing === undefined) setTimeout(look, lookMs).unref();
-    else
-      fail(
-        new ChildDeath(`the control plane's ${missing}`, 'nobody had asked it to', join(controlPlane.directory, 'logs', `${missing}.log`)),
-      );
+    const role = all.find((one) => !running.has(one));
+    return role && { name: `the control plane's ${role}`, logFile: join(controlPlane.directory, 'logs', `${role}.log`) };
   };
-  look();
-}
-
-/** A kubectl of the cluster's own version, for the reader; it keeps its cache with the rest of the run. */
-async function writeKubectl(folder: string, { file }: BuiltBinaries): Promise<string> {
-  const bin = join(folder, 'bin');
-  await mkdir(bin);
-  const lines = ['#!/bin/sh', `export KUBECACHEDIR=${shellQuote(join(folder, 'kubectl-cache'))}`, `exec ${shellQuote(file)} kubectl "$@"`];
-  await writeFile(join(bin, 'kubectl'), `${lines.join('\n')}\n`, { mode: 0o755 });
-  return bin;
 }

@@ -10,19 +10,21 @@ import { follow } from './follow.ts';
 import { instructions } from './instructions.ts';
 import { Interrupted } from './interrupted.ts';
 import { startLocalCluster } from './local-cluster.ts';
+import { nodePart, startNodeCluster } from './node-cluster.ts';
 import { operatorLog, startOperator } from './operator.ts';
 import { Declined, useOwnCluster } from './own-cluster.ts';
 import { makeRunFolder } from './run-folder.ts';
 import { createScreen } from './screen.ts';
 import type { Session } from './session.ts';
 import { createSteps, seconds, summary } from './steps.ts';
+import type { Target } from './target.ts';
 import { tour, tourSteps } from './tour.ts';
 
 const exitCodes = { passed: 0, failed: 1, declined: 1, unusable: 2, interrupted: 130 } as const;
 type Outcome = keyof typeof exitCodes;
 
 async function main(flags: Flags): Promise<Outcome> {
-  const total = tourSteps + (flags.kubeconfig === undefined ? 4 : 5);
+  const total = tourSteps(flags.node) + (flags.kubeconfig === undefined ? 4 : 5);
   const screen = createScreen(process.stdout, process.env);
   const stop = new AbortController();
   const folder = await makeRunFolder();
@@ -52,20 +54,24 @@ async function show(session: Session, flags: Flags): Promise<Outcome> {
   const { screen, signal } = session;
   let toured = false;
   try {
-    const target =
-      flags.kubeconfig === undefined ? await startLocalCluster(session) : await useOwnCluster(session, flags.kubeconfig, flags.yes);
+    const target = await reachCluster(session, flags);
     const connect = await startConnect(session);
     await startOperator(session, target, connect);
     const cluster = await tour(session, target, connect);
     if (flags.once) return 'passed';
     toured = true;
     screen.print(...instructions(target, connect, operatorLog(session), screen.paint));
-    return await follow(cluster, screen, signal);
+    return await follow(cluster, target, screen, signal);
   } catch (error) {
     screen.live([]);
     // A process that died makes other things fail as well; that it died is what matters.
     return explain(session, signal.aborted ? signal.reason : error, toured);
   }
+}
+
+function reachCluster(session: Session, { kubeconfig, node, yes }: Flags): Promise<Target> {
+  if (kubeconfig !== undefined) return useOwnCluster(session, kubeconfig, yes);
+  return node ? startNodeCluster(session) : startLocalCluster(session);
 }
 
 async function explain(session: Session, error: unknown, toured: boolean): Promise<Outcome> {
@@ -98,6 +104,8 @@ function onSignals({ screen, cleanup, folder, fail }: Session): void {
       screen.live([]);
       const left = cleanup.pending().filter((part) => /^(namespace|CRD)/.test(part));
       if (left.length > 0) screen.print('', `Left in the cluster: ${left.join(', ')}`);
+      if (cleanup.pending().includes(nodePart))
+        screen.print('', 'Left on this machine: the node. To remove it: npm run node-cluster -- --clean');
       // Registered last, so that it runs when all processes have been killed.
       process.once('exit', () => rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 }));
       process.exit(exitCodes.interrupted);

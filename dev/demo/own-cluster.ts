@@ -55,7 +55,7 @@ export async function useOwnCluster(session: Session, kubeconfig: string, yes: b
     await makeNamespace(session, kube, plan.namespace);
     stage.show(plan.namespace);
   });
-  return { kubeconfig, kube, namespace: plan.namespace, namespaced: true, kubectlFolder: undefined, podDeadlineMs };
+  return { kubeconfig, kube, namespace: plan.namespace, namespaced: true, kubectlFolder: undefined, pods: undefined, podDeadlineMs };
 }
 
 function currentContext(): { readonly name: string; readonly server: string } {

@@ -8,6 +8,7 @@ import { type Connect, rotatedKey } from './connect.ts';
 import { operatorLog } from './operator.ts';
 import { describeRollout, type Rollout, rolloutTable } from './rollout.ts';
 import type { Session } from './session.ts';
+import { createListener, hearAll, type Listener, speaking, spokenTable } from './spoken.ts';
 import { seconds, type Stage } from './steps.ts';
 import type { Target } from './target.ts';
 import { type Look, until } from './until.ts';
@@ -15,8 +16,10 @@ import { type Look, until } from './until.ts';
 /** The names in examples/. */
 export const names = { item: 'database', secret: 'database', deployment: 'web' } as const;
 
-/** How many steps a tour has. */
-export const tourSteps = 7;
+/** How many steps a tour has; two more where pods say what they see. */
+export function tourSteps(podsSpeak: boolean): number {
+  return podsSpeak ? 9 : 7;
+}
 
 const examples = ['examples/onepassworditem.yaml', 'examples/deployment.yaml'];
 const deadlineMs = 30_000;
@@ -24,13 +27,14 @@ const deadlineMs = 30_000;
 /** Shows the main job: a Secret appears, a value is rotated, the Secret follows, the Deployment rolls. */
 export async function tour(session: Session, target: Target, connect: Connect): Promise<Cluster> {
   const { steps, signal } = session;
-  const { podDeadlineMs } = target;
+  const { podDeadlineMs, pods } = target;
   const cluster = createCluster(target.kube, target.namespace);
 
   await steps.run('Apply examples/', async (stage) => {
     const applied: string[] = [];
-    for (const file of examples) applied.push(await cluster.apply(resolve(ROOT, file)));
-    stage.show(applied.join(', '));
+    const change = (object: object, kind: string): object => (pods && kind === 'Deployment' ? speaking(object, pods.image) : object);
+    for (const file of examples) applied.push(await cluster.apply(resolve(ROOT, file), change));
+    stage.show(applied.join(', '), ...(pods ? ['of another image than in the file: its containers print the value'] : []));
   });
 
   await steps.run('The Secret appears', (stage) => until('the Secret', { deadlineMs, signal }, () => lookForSecret(cluster, stage)));
@@ -38,6 +42,15 @@ export async function tour(session: Session, target: Target, connect: Connect): 
   const before = await steps.run('The Deployment starts', (stage) =>
     until('its pods', { deadlineMs: podDeadlineMs, signal }, () => lookForRollout(cluster, stage, undefined)),
   );
+
+  const listen = async (title: string, rollout: Rollout, value: string): Promise<void> => {
+    if (pods === undefined) return;
+    const listener = createListener(pods);
+    await steps.run(title, (stage) =>
+      until('the value in every pod', { deadlineMs, signal }, () => lookForValue(listener, stage, rollout, value)),
+    );
+  };
+  await listen('The pods have the value', before, await connect.value());
 
   const newValue = `demo-${randomBytes(12).toString('hex')}`;
   const { oldValue, oldRevisions, rotatedAt } = await steps.run(`Rotate the ${rotatedKey} in Connect`, async (stage) => {
@@ -62,9 +75,11 @@ export async function tour(session: Session, target: Target, connect: Connect): 
     }),
   );
 
-  await steps.run('The Deployment rolls', (stage) =>
+  const after = await steps.run('The Deployment rolls', (stage) =>
     until('a completed rollout', { deadlineMs: podDeadlineMs, signal }, () => lookForRollout(cluster, stage, before)),
   );
+
+  await listen('The new pods have the new value', after, newValue);
 
   await steps.run('No value outside the Secret', async (stage) => {
     const places = { "the operator's log": await readFile(operatorLog(session), 'utf8'), 'what it wrote': await cluster.writtenText() };
@@ -96,6 +111,15 @@ async function lookForRollout(cluster: Cluster, stage: Stage, before: Rollout | 
   stage.show(...rolloutTable(rollout, before));
   const isRestarted = before === undefined || rollout.lastRestarted !== before.lastRestarted;
   return rollout.complete && isRestarted ? { found: rollout } : { seen: describeRollout(rollout) };
+}
+
+/** What the pods say: all of them that they have `value`, in the environment and in the file. */
+async function lookForValue(listener: Listener, stage: Stage, rollout: Rollout, value: string): Promise<Look<true>> {
+  const spoken = await hearAll(listener, rollout);
+  stage.show(...spokenTable(spoken));
+  const others = [...spoken].filter(([, said]) => said?.variable !== value || said.file !== value).map(([pod]) => pod);
+  if (spoken.size === 0 || others.length > 0) return { seen: others.length === 0 ? 'no pod' : `${others.join(', ')} without the value` };
+  return { found: true };
 }
 
 /** Keys whose revision is another than before, sorted. */

@@ -32,10 +32,18 @@ export interface NodeOptions {
   readonly progress?: ProgressSink;
 }
 
+/** A process that is no more. */
+export interface DeadProcess {
+  readonly component: Component;
+  readonly logFile: string;
+}
+
 /** A Kubernetes cluster of one node, whose pods are real. There is no DNS in pods: they reach Services by their addresses. */
-export interface OneNode extends Pick<ControlPlane, 'url' | 'kubeconfig' | 'adminToken' | 'ca' | 'kubectl' | 'user' | 'binaries'> {
+export interface OneNode extends Pick<ControlPlane, 'url' | 'kubeconfig' | 'adminToken' | 'ca' | 'kubectl' | 'user'> {
   /** Takes logs, among other things: `logs/` and `control-plane/logs/` have one for each process. */
   readonly directory: string;
+  /** The program that is a kubectl with the first argument `kubectl`. */
+  readonly kubectlFile: string;
   /**
    * Makes the images of an archive known to the node, as `docker save` or buildah's `docker-archive:` and `oci-archive:` write it.
    * @returns their names, as containerd has them
@@ -43,8 +51,8 @@ export interface OneNode extends Pick<ControlPlane, 'url' | 'kubeconfig' | 'admi
   importImages(archive: string): Promise<readonly string[]>;
   /** Kills a process and starts it again; resolves when the API server answers and the node says anew that it is ready. */
   restart(component: Component): Promise<void>;
-  /** Names of the processes that have ended though nobody asked them to. */
-  dead(): readonly Component[];
+  /** The processes that have ended though nobody asked them to. */
+  dead(): readonly DeadProcess[];
   /** Ends everything, and takes back all that was done to the machine. @throws Error that names what could not be undone */
   stop(): Promise<void>;
 }
@@ -97,7 +105,7 @@ export async function startNode({ log = () => {}, progress }: NodeOptions = {}):
     await startAgents(processes, kubeletClient);
     await untilReady(running, processes, { since: 0 });
     log(`node ready after ${((performance.now() - began) / 1000).toFixed(1)} s`);
-    return oneNode(running, processes, stop);
+    return oneNode(running, { processes, kubectlFile: controlPlaneFile, stop });
   } catch (error) {
     await stop();
     throw error;
@@ -123,8 +131,12 @@ function superviseNode(nodeFile: string, log: (line: string) => void): Processes
   });
 }
 
-function oneNode(controlPlane: ControlPlane, processes: Processes<NodeRole>, stop: () => Promise<void>): OneNode {
-  const { url, kubeconfig, adminToken, ca, binaries } = controlPlane;
+interface NodeParts extends Pick<OneNode, 'kubectlFile' | 'stop'> {
+  readonly processes: Processes<NodeRole>;
+}
+
+function oneNode(controlPlane: ControlPlane, { processes, kubectlFile, stop }: NodeParts): OneNode {
+  const { url, kubeconfig, adminToken, ca } = controlPlane;
   const started = (): readonly Component[] => [...controlPlane.processes(), ...processes.running()].map(({ role }) => role as Component);
   const all = started();
   return {
@@ -132,8 +144,8 @@ function oneNode(controlPlane: ControlPlane, processes: Processes<NodeRole>, sto
     kubeconfig,
     adminToken,
     ca,
-    binaries,
     directory: nodeFolder,
+    kubectlFile,
     kubectl: (args, stdin) => controlPlane.kubectl(args, stdin),
     user: (name) => controlPlane.user(name),
     importImages,
@@ -144,13 +156,20 @@ function oneNode(controlPlane: ControlPlane, processes: Processes<NodeRole>, sto
       if (component === 'containerd') await untilContainerdAnswers(processes);
       await untilReady(controlPlane, processes, { since });
     },
-    dead: () => all.filter((role) => !started().includes(role)),
+    dead: () => {
+      const running = started();
+      return all.filter((component) => !running.includes(component)).map((component) => ({ component, logFile: logOf(component) }));
+    },
     stop,
   };
 }
 
 function isNodeRole(component: Component): component is NodeRole {
   return component === 'containerd' || component === 'kubelet' || component === 'proxy';
+}
+
+function logOf(component: Component): string {
+  return join(isNodeRole(component) ? nodeFolder : places.controlPlane, 'logs', `${component}.log`);
 }
 
 async function makeFolders(): Promise<void> {

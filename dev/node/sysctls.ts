@@ -4,14 +4,8 @@ import { join } from 'node:path';
 /** Settings of the kernel by their path below /proc/sys. */
 export type Sysctls = Readonly<Record<string, string>>;
 
-/** Those that a node changes: the kubelet the first three, the bridge plugin the fourth, kube-proxy the last. */
-const changed = [
-  'vm/overcommit_memory',
-  'kernel/panic',
-  'kernel/panic_on_oops',
-  'net/ipv4/ip_forward',
-  'net/ipv4/conf/all/route_localnet',
-] as const;
+/** Those that a node changes: the kubelet the first three, the bridge plugin the last. */
+const changed = ['vm/overcommit_memory', 'kernel/panic', 'kernel/panic_on_oops', 'net/ipv4/ip_forward'] as const;
 
 /** Reads the settings that a node changes; those that this kernel does not have are left out. */
 export async function readSysctls(): Promise<Sysctls> {

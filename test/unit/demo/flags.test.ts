@@ -5,7 +5,7 @@ import { FlagError, parseFlags } from '../../../dev/demo/flags.ts';
 
 describe('the flags of the demo', () => {
   it('are off, in a cluster of its own, unless they are given', () => {
-    expect(parseFlags([], {})).toStrictEqual({ once: false, yes: false, kubeconfig: undefined, help: false });
+    expect(parseFlags([], {})).toStrictEqual({ once: false, yes: false, kubeconfig: undefined, node: false, help: false });
   });
 
   it('come on the command line', () => {
@@ -34,6 +34,20 @@ describe('the flags of the demo', () => {
 
   it('know the home folder, relative paths and lists', () => {
     expect(parseFlags(['--kubeconfig=~/a:b:/c'], {}).kubeconfig).toBe(`${homedir()}/a:${resolve('b')}:/c`);
+  });
+
+  it('ask for a node with real pods', () => {
+    expect(parseFlags(['--node'], {}).node).toBe(true);
+    expect(parseFlags([], { DEMO_NODE: '1' }).node).toBe(true);
+  });
+
+  it('leave alone what npm says in the variable NODE', () => {
+    expect(parseFlags([], { NODE: '/usr/bin/node' }).node).toBe(false);
+  });
+
+  it('refuse a node in a cluster of the reader', () => {
+    expect(() => parseFlags(['--node', '--kubeconfig=/a'], {})).toThrow('leave one of them out');
+    expect(() => parseFlags([], { DEMO_NODE: '1', KUBECONFIG: '/a' })).toThrow(FlagError);
   });
 
   it.each([[['--unknown']], [['positional']], [['--kubeconfig']]])('refuse %s', (args) => {
