@@ -29,19 +29,29 @@ app.kubernetes.io/instance: {{ $root.Release.Name | quote }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end }}
 
+{{/* Maps on top of each other: the last that has a key counts, whatever it holds. (merge takes false, 0 and empty texts for nothing.) */}}
+{{- define "keyturn.layered" -}}
+{{- $all := dict -}}
+{{- range $layer := . -}}
+{{- range $key, $value := $layer -}}
+{{- $_ := set $all $key $value -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $all -}}
+{{- end }}
+
 {{/* Labels of an object; takes a list of the root, the name of a component, and further labels. A label of ours wins. */}}
 {{- define "keyturn.labels" -}}
 {{- $root := index . 0 -}}
+{{- $chart := printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" -}}
 {{- $ours := include "keyturn.selector" (list $root (index . 1)) | fromYaml -}}
-{{- $_ := set $ours "app.kubernetes.io/version" ($root.Chart.AppVersion | toString) -}}
-{{- $_ := set $ours "app.kubernetes.io/managed-by" $root.Release.Service -}}
-{{- $_ := set $ours "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
-{{- toYaml (merge $ours (deepCopy (index . 2)) (deepCopy $root.Values.commonLabels)) -}}
+{{- $about := dict "app.kubernetes.io/version" $root.Chart.AppVersion "app.kubernetes.io/managed-by" $root.Release.Service "helm.sh/chart" $chart -}}
+{{- include "keyturn.layered" (list $root.Values.commonLabels (index . 2) $about $ours) -}}
 {{- end }}
 
-{{/* Labels of pods: an update of the chart alone must not roll them, so there is no version among them. */}}
+{{/* Labels of pods: another version of the chart alone must not roll them, so there is none among them. */}}
 {{- define "keyturn.podLabels" -}}
 {{- $root := index . 0 -}}
 {{- $ours := include "keyturn.selector" (list $root (index . 1)) | fromYaml -}}
-{{- toYaml (merge $ours (deepCopy (index . 2)) (deepCopy $root.Values.commonLabels)) -}}
+{{- include "keyturn.layered" (list $root.Values.commonLabels (index . 2) $ours) -}}
 {{- end }}

@@ -28,7 +28,7 @@ affinity:
 topologySpreadConstraints:
   {{- range . }}
   {{- $own := dict "labelSelector" (dict "matchLabels" (include "keyturn.selector" (list $root $component) | fromYaml)) }}
-  - {{- toYaml (ternary . (merge (deepCopy .) $own) (hasKey . "labelSelector")) | nindent 4 }}
+  - {{- include "keyturn.layered" (list $own .) | nindent 4 }}
   {{- end }}
 {{- end }}
 {{- end }}

@@ -27,7 +27,7 @@
 {{- range $key := list "clusterName" "auditLogPath" -}}
 {{- with get $operator $key -}}{{- $_ := set $settings $key . -}}{{- end -}}
 {{- end -}}
-{{- toYaml (merge (deepCopy $operator.config) $settings) -}}
+{{- include "keyturn.layered" (list $settings $operator.config) -}}
 {{- end }}
 
 {{/* Settings that the chart has to know of, since something else depends on them. */}}

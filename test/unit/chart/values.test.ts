@@ -1,0 +1,72 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { fileKeys, settingOf } from '../../../src/config/settings.ts';
+import { version } from '../../../src/version.ts';
+import { defaultValues, isMap, type Values, type ValuesSchema, valuesSchema } from '../../support/chart-values.ts';
+import { chart } from '../../support/helm.ts';
+
+/** The keys of values.yaml that the schema knows as keys, with those above them. */
+function keysOf(schema: ValuesSchema, path = ''): readonly string[] {
+  return Object.entries(schema.properties ?? {}).flatMap(([key, value]) => {
+    if (value.deprecated === true || (path === '' && key === 'global') || path === 'operator.config.') return [];
+    return [`${path}${key}`, ...keysOf(value, `${path}${key}.`)];
+  });
+}
+
+function keysIn(values: Values, schema: ValuesSchema, path = ''): readonly string[] {
+  return Object.entries(values).flatMap(([key, value]) => {
+    const own = schema.properties?.[key];
+    return [`${path}${key}`, ...(isMap(value) && own?.properties !== undefined ? keysIn(value, own, `${path}${key}.`) : [])];
+  });
+}
+
+function everySchema(schema: ValuesSchema, path: string): readonly (readonly [string, ValuesSchema])[] {
+  return [[path, schema], ...Object.entries(schema.properties ?? {}).flatMap(([key, value]) => everySchema(value, `${path}.${key}`))];
+}
+
+const { operator } = defaultValues as { readonly operator: Values };
+
+describe('the chart', () => {
+  test("has the version of package.json, as the image's tag too", () => {
+    expect(parse(readFileSync(join(chart, 'Chart.yaml'), 'utf8'))).toMatchObject({ version, appVersion: version });
+  });
+
+  test('has no folder of definitions, which Helm would install by itself', () => {
+    expect(readdirSync(chart)).not.toContain('crds');
+  });
+});
+
+describe('the schema of values', () => {
+  test('has the keys of values.yaml, in their order', () => {
+    expect(keysOf(valuesSchema)).toEqual(keysIn(defaultValues, valuesSchema));
+  });
+
+  test.each(everySchema(valuesSchema, 'values').filter(([, { properties }]) => properties !== undefined))(
+    'takes no other keys in %s',
+    (_path, { additionalProperties }) => {
+      expect(additionalProperties).toBe(false);
+    },
+  );
+
+  test('says of every value what it is', () => {
+    const silent = everySchema(valuesSchema, 'values').filter(
+      ([path, { description }]) => path !== 'values' && !description?.endsWith('.'),
+    );
+    expect(silent.map(([path]) => path)).toEqual([]);
+  });
+
+  test('knows every key of the configuration file', () => {
+    expect(Object.keys(valuesSchema.properties?.['operator']?.properties?.['config']?.properties ?? {})).toEqual(fileKeys);
+  });
+});
+
+describe('the values', () => {
+  const own = fileKeys.filter((key) => Object.hasOwn(operator, key) && settingOf(key).default !== undefined);
+
+  test.each(own)('have the default of the operator for %s', (key) => {
+    const held = operator[key];
+    expect(Array.isArray(held) ? held.join(',') : String(held)).toBe(settingOf(key).default);
+  });
+});
