@@ -12,19 +12,18 @@ export interface Release {
   readonly tag: string;
   /** Of package.json, which the program tells. */
   readonly version: string;
-  /** Of the chart. */
-  readonly chart: { readonly version: string; readonly appVersion: string };
+  /** What stands elsewhere, by the place. */
+  readonly elsewhere: Readonly<Record<string, string | undefined>>;
   /** Markdown, a heading for each version. */
   readonly changelog: string;
 }
 
 /** Every problem in a sentence; none when the release is sound. */
-export function releaseProblems({ tag, version: own, chart, changelog }: Release): readonly string[] {
+export function releaseProblems({ tag, version: own, elsewhere, changelog }: Release): readonly string[] {
   const headings = [...changelog.matchAll(/^## \[([^\]]+)\]/gm)].map((match) => match[1]);
   return [
     ...(tag === `v${own}` ? [] : [`the tag is ${tag}, and package.json has ${own}: tag v${own}, or set the version in package.json`]),
-    ...(chart.version === own ? [] : [`helm/keyturn/Chart.yaml has version ${chart.version}: set it to ${own}`]),
-    ...(chart.appVersion === own ? [] : [`helm/keyturn/Chart.yaml has appVersion ${chart.appVersion}: set it to ${own}`]),
+    ...Object.entries(elsewhere).flatMap(([place, other]) => (other === own ? [] : [`${place} is ${other}: set it to ${own}`])),
     ...(headings.includes(own) ? [] : [`CHANGELOG.md has no heading "## [${own}]": give what is unreleased that heading`]),
   ];
 }
@@ -34,12 +33,26 @@ export function unset(names: readonly string[], environment: NodeJS.ProcessEnv):
   return names.filter((name) => (environment[name] ?? '') === '');
 }
 
+function read(file: string): Promise<string> {
+  return readFile(resolve(ROOT, file), 'utf8');
+}
+
+async function readYaml(file: string): Promise<unknown> {
+  return parse(await read(file));
+}
+
 async function main(): Promise<void> {
   const { positionals } = parseArgs({ allowPositionals: true });
-  const chart = parse(await readFile(resolve(ROOT, 'helm/keyturn/Chart.yaml'), 'utf8')) as Release['chart'];
-  const changelog = await readFile(resolve(ROOT, 'CHANGELOG.md'), 'utf8');
+  const chart = (await readYaml('helm/keyturn/Chart.yaml')) as { readonly version?: string; readonly appVersion?: string };
+  const base = (await readYaml('deploy/base/kustomization.yaml')) as { readonly images?: readonly { readonly newTag?: string }[] };
+  const elsewhere = {
+    'version in helm/keyturn/Chart.yaml': chart.version,
+    'appVersion in helm/keyturn/Chart.yaml': chart.appVersion,
+    'newTag in deploy/base/kustomization.yaml': base.images?.[0]?.newTag,
+  };
+  const changelog = await read('CHANGELOG.md');
   const problems = [
-    ...releaseProblems({ tag: positionals[0] ?? '', version, chart, changelog }),
+    ...releaseProblems({ tag: positionals[0] ?? '', version, elsewhere, changelog }),
     ...unset(['REGISTRY', 'IMAGE_REPOSITORY', 'CHART_REPOSITORY'], process.env).map(
       (name) => `the variable ${name} is not set: see docs/release-checklist.md`,
     ),

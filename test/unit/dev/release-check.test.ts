@@ -4,7 +4,7 @@ import { releaseProblems, unset } from '../../../dev/tools/release-check.ts';
 const sound = {
   tag: 'v1.2.3',
   version: '1.2.3',
-  chart: { version: '1.2.3', appVersion: '1.2.3' },
+  elsewhere: { 'version in Chart.yaml': '1.2.3' },
   changelog: '# Changelog\n\n## [Unreleased]\n\n## [1.2.3] - 2026-11-27\n\n## [1.2.2] - 2026-11-01\n',
 };
 
@@ -15,9 +15,9 @@ describe('a release', () => {
 
   it.each([
     ['the tag', { tag: '1.2.3' }, 'the tag is 1.2.3'],
-    ['package.json', { version: '1.2.4', chart: { version: '1.2.4', appVersion: '1.2.4' } }, 'package.json has 1.2.4'],
-    ['the chart', { chart: { version: '1.2.2', appVersion: '1.2.3' } }, 'has version 1.2.2'],
-    ['what the chart installs', { chart: { version: '1.2.3', appVersion: '1.2.2' } }, 'has appVersion 1.2.2'],
+    ['package.json', { version: '1.2.4', elsewhere: {} }, 'package.json has 1.2.4'],
+    ['another place', { elsewhere: { 'version in Chart.yaml': '1.2.2' } }, 'version in Chart.yaml is 1.2.2: set it to 1.2.3'],
+    ['a place without one', { elsewhere: { 'version in Chart.yaml': undefined } }, 'version in Chart.yaml is undefined'],
     ['the changelog', { changelog: '## [Unreleased]\n' }, 'no heading "## [1.2.3]"'],
   ])('is none when %s has another one', (_, change, problem) => {
     expect(releaseProblems({ ...sound, ...change }).join('\n')).toContain(problem);
