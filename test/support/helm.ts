@@ -1,9 +1,9 @@
 import { execFile, type ExecFileException } from 'node:child_process';
 import { readdir } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { TestContext } from 'vitest';
 import { parseAllDocuments, stringify } from 'yaml';
+import { newRunDirectory } from './control-plane.ts';
 import type { Rule } from './roles.ts';
 
 export interface HelmResult {
@@ -74,10 +74,13 @@ export function requireHelm(context: TestContext): void {
   context.skip(program === undefined, 'there is no Helm: run node dev/tools/build-go-tool.ts helm, or name one with HELM');
 }
 
-/** Runs Helm, of whose settings on this machine it knows nothing. */
-export function helm(args: readonly string[], input = ''): Promise<HelmResult> {
+let folder: Promise<string> | undefined;
+
+/** Runs Helm, which sees no settings of this machine. */
+export async function helm(args: readonly string[], input = ''): Promise<HelmResult> {
   if (program === undefined) throw new Error('a test that runs Helm has to ask requireHelm first');
-  const home = join(tmpdir(), `keyturn-helm-${process.pid}`);
+  // What it remembers of an API server must not outlive that: another may listen there next.
+  const home = await (folder ??= newRunDirectory());
   const env = {
     HOME: home,
     HELM_CACHE_HOME: join(home, 'cache'),
