@@ -5,10 +5,9 @@ import { annotations, leaseName } from '../../src/api/names.ts';
 import { KubeError } from '../../src/kube/client.ts';
 import { collectionPath, leases, objectPath } from '../../src/kube/resource.ts';
 import { createNamespace, type TestNamespace, untilReadiness } from '../support/cluster.ts';
-import { sharedControlPlane, sharedUser } from '../support/control-plane.ts';
+import { sharedControlPlane } from '../support/control-plane.ts';
 import { eventually } from '../support/eventually.ts';
 import { type Replica, startReplica } from '../support/replica.ts';
-import { grantRole } from '../support/roles.ts';
 import { installCrd } from '../support/scenario.ts';
 
 const items = 40;
@@ -45,19 +44,16 @@ interface Setting {
   lease(): Promise<WireLease | undefined>;
 }
 
-/** A namespace, and replicas that may do what the README says they need, and nothing else. */
-async function setUp(user: string): Promise<Setting> {
+/** A namespace, and replicas that lead by a lease in it. */
+async function setUp(): Promise<Setting> {
   const controlPlane = sharedControlPlane();
   const namespace = await createNamespace(controlPlane.kubeconfig);
-  const account = await sharedUser(`election-${user}`);
-  await grantRole(namespace, account.username);
   onTestFinished(() => namespace.kube.close());
   return {
     namespace,
     async start(name, flags = shortFlags) {
       const replica = await startReplica({
         controlPlane,
-        user: account,
         name,
         namespace: namespace.name,
         connect: connect.url,
@@ -122,7 +118,7 @@ function conflicts(replicas: readonly Replica[]): readonly object[] {
 
 describe('two replicas', () => {
   it('have one that acts, and one that is warm, well and silent', async () => {
-    const setting = await setUp('silent');
+    const setting = await setUp();
     const one = await setting.start('one');
     await one.reconciles();
     await createItems(setting, 0, 3);
@@ -146,7 +142,7 @@ describe('two replicas', () => {
   });
 
   it('hand over within three seconds at SIGTERM, with the durations of client-go, and without a conflict', async () => {
-    const setting = await setUp('handover');
+    const setting = await setUp();
     await createItems(setting);
     const one = await setting.start('one', []);
     await one.reconciles();
@@ -168,7 +164,7 @@ describe('two replicas', () => {
   });
 
   it('are updated one after the other without acting together, and roll each workload once', async () => {
-    const setting = await setUp('rolling');
+    const setting = await setUp();
     rotate('before');
     await createItems(setting);
     await setting.namespace.patchItem('item-0', { metadata: { annotations: { [annotations.autoRestart]: 'true' } } });
@@ -207,7 +203,7 @@ describe('two replicas', () => {
 
 describe('a leader', () => {
   it('that was stopped for longer than its lease starts no write when it goes on, and ends', async () => {
-    const setting = await setUp('stopped');
+    const setting = await setUp();
     rotate('first');
     await setting.namespace.createItem('item-0', 'vaults/Prod/items/item-0', { annotations: { [annotations.autoRestart]: 'true' } });
     // Renewed so seldom that the debounce of a restart is over first when it goes on.
@@ -239,7 +235,7 @@ describe('a leader', () => {
   });
 
   it('that was killed is followed when its lease is over, and no sooner', async () => {
-    const setting = await setUp('killed');
+    const setting = await setUp();
     await createItems(setting, 0, 3);
     const one = await setting.start('one');
     await one.reconciles();
@@ -258,7 +254,7 @@ describe('a leader', () => {
   });
 
   it('that cannot reach the API server ends before its lease does', async () => {
-    const setting = await setUp('cut-off');
+    const setting = await setUp();
     const one = await setting.start('one');
     await one.reconciles();
     const cut = Date.now();
@@ -269,7 +265,7 @@ describe('a leader', () => {
   });
 
   it('that starts again under the name of its pod is another holder', async () => {
-    const setting = await setUp('again');
+    const setting = await setUp();
     const one = await setting.start('keyturn-0');
     await one.reconciles();
     one.kill('SIGKILL');
@@ -283,7 +279,7 @@ describe('a leader', () => {
 });
 
 it('no replica acts while the old operator holds the lease', async () => {
-  const setting = await setUp('old');
+  const setting = await setUp();
   const { namespace } = setting;
   const spec = {
     holderIdentity: `onepassword-connect-operator-7d9_${randomUUID()}`,
@@ -321,7 +317,7 @@ it('no replica acts while the old operator holds the lease', async () => {
 });
 
 it('without --leader-elect no lease is asked for', async () => {
-  const setting = await setUp('without');
+  const setting = await setUp();
   const replica = await setting.start('one', ['--leader-elect=false']);
   await replica.reconciles();
   await createItems(setting, 0, 1);
