@@ -45,7 +45,7 @@ export interface ProcessView {
   readonly commandLine: readonly string[];
 }
 
-const programs = /^(?:containerd|containerd-shim-runc-v2|(?:control-plane|node)-[0-9a-f]{16})$/;
+const programs = /^(?:containerd|containerd-shim-runc-v2|(?:control-plane|node)-[\w.-]+)$/;
 
 /** Of all processes those of a node: its programs, called with a path in one of its folders. */
 export function processesOfNode(processes: readonly ProcessView[], folders: readonly string[]): readonly number[] {

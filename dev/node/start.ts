@@ -75,10 +75,11 @@ export async function startNode({ log = () => {}, progress }: NodeOptions = {}):
   const began = performance.now();
   const state = await writeState();
   const processes = superviseNode(nodeFile, log);
-  let controlPlane: ControlPlane | undefined;
+  let starting: Promise<ControlPlane> | undefined;
   let stopping: Promise<void> | undefined;
   const stop = (): Promise<void> => {
     stopping ??= (async () => {
+      const controlPlane = await starting?.catch(() => undefined);
       await Promise.all([processes.stopAll(), controlPlane?.stop()]);
       await undo(state);
     })();
@@ -89,7 +90,7 @@ export async function startNode({ log = () => {}, progress }: NodeOptions = {}):
     await makeFolders();
     await makeBridge();
     const kubeletClient = await writeKubeletClient();
-    const starting = startControlPlane({
+    starting = startControlPlane({
       directory: places.controlPlane,
       // Removed with the rest, when nothing is mounted any more.
       keep: true,
@@ -97,22 +98,26 @@ export async function startNode({ log = () => {}, progress }: NodeOptions = {}):
       realNode: { address: bridgeAddress, kubeletClient },
       log,
     });
-    // Waited for whatever becomes of the rest: what it starts has to be stopped.
-    const [containers, control] = await Promise.allSettled([startContainerd(processes), starting]);
-    if (control.status === 'fulfilled') controlPlane = control.value;
-    for (const result of [containers, control]) if (result.status === 'rejected') throw result.reason;
-    const running = await starting;
+    const controlPlane = await firstOf(starting, startContainerd(processes));
     await startAgents(processes, kubeletClient);
-    await untilReady(running, processes, { since: 0 });
+    await untilReady(controlPlane, processes, { since: 0 });
     log(`node ready after ${((performance.now() - began) / 1000).toFixed(1)} s`);
-    return oneNode(running, { processes, kubectlFile: controlPlaneFile, stop });
+    return oneNode(controlPlane, { processes, kubectlFile: controlPlaneFile, stop });
   } catch (error) {
-    await stop();
+    // Why it did not start matters more than what could not be undone, which the next start tries again.
+    await stop().catch((problem: unknown) => log((problem as Error).message));
     throw error;
   }
 }
 
-/** Undoes what a node left whose process was killed. @returns whether there was something @throws Error while that process lives */
+/** What `first` gives, when `second` is done too. It fails no sooner than both have ended: then no process is started any more. */
+async function firstOf<T>(first: Promise<T>, second: Promise<void>): Promise<T> {
+  await Promise.allSettled([first, second]);
+  await second;
+  return first;
+}
+
+/** Undoes what a node left whose process was killed. @returns whether there was something; false while that process lives */
 export async function undoLeftovers(log: (line: string) => void): Promise<boolean> {
   const left = await readState();
   if (left === undefined || (await isOwned(left))) return false;

@@ -72,20 +72,16 @@ async function otherNode(): Promise<string | undefined> {
 async function missingFromKernel(): Promise<string | undefined> {
   await run('modprobe', ['overlay']).catch(() => undefined);
   if (!/\boverlay$/m.test(await readFile('/proc/filesystems', 'utf8'))) return 'the kernel has no overlayfs';
-  const enabled = enabledControllers(await readFile('/proc/cgroups', 'utf8'));
-  const missing = controllers.filter((name) => !enabled.includes(name));
-  if (missing.length > 0) return `the kernel has no cgroup controller ${missing.join(', ')}; enable it on the kernel's command line`;
-  const usable = existsSync('/sys/fs/cgroup/cgroup.controllers') || existsSync('/sys/fs/cgroup/memory/cgroup.procs');
-  return usable ? undefined : 'no cgroups are mounted at /sys/fs/cgroup';
+  const available = await availableControllers();
+  const missing = controllers.filter((name) => !available.includes(name));
+  if (missing.length === 0) return undefined;
+  return `there is no cgroup controller ${missing.join(', ')} in /sys/fs/cgroup; mount it, or enable it on the kernel's command line`;
 }
 
-/** Names of the controllers that /proc/cgroups has as enabled. */
-export function enabledControllers(text: string): readonly string[] {
-  return text
-    .split('\n')
-    .filter((line) => !line.startsWith('#'))
-    .map((line) => line.split('\t'))
-    .flatMap(([name = '', , , enabled]) => (enabled === '1' ? [name] : []));
+/** Of cgroups of version 2, one file says; of version 1, each controller has a tree of its own. */
+async function availableControllers(): Promise<readonly string[]> {
+  const file = await readFile('/sys/fs/cgroup/cgroup.controllers', 'utf8').catch(() => undefined);
+  return file === undefined ? controllers.filter((name) => existsSync(`/sys/fs/cgroup/${name}/cgroup.procs`)) : file.trim().split(' ');
 }
 
 function missingFiles(): readonly string[] {

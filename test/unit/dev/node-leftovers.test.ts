@@ -64,13 +64,15 @@ describe('the processes of a node', () => {
       process(1, '/usr/bin/containerd-shim-runc-v2', '-address', '/run/node/containerd.sock'),
       process(2, 'containerd', '--config=/work/.cache/node/containerd.toml'),
       process(3, '/work/.cache/bin/node-0123456789abcdef', 'kubelet', '--config=/work/.cache/node/kubelet.yaml'),
+      process(4, '/work/.cache/bin/control-plane-1.35-0123456789abcdef', 'etcd', '--data-dir=/work/.cache/node/control-plane/etcd'),
     ];
-    expect(processesOfNode(processes, ['/run/node', '/work/.cache/node'])).toEqual([1, 2, 3]);
+    expect(processesOfNode(processes, ['/run/node', '/work/.cache/node'])).toEqual([1, 2, 3, 4]);
   });
 
   it.each([
     ['the containerd of the machine', ['/usr/bin/containerd']],
     ['a shim of it', ['/usr/bin/containerd-shim-runc-v2', '-address', '/run/containerd/containerd.sock']],
+    ['Node itself', ['node', '/run/node/program.js']],
     ['a look at a log', ['tail', '-f', '/run/node/logs/kubelet.log']],
     ['a folder that begins alike', ['containerd', '--config=/run/node-of-another/containerd.toml']],
     ['a process without a command line', ['']],
