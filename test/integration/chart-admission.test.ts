@@ -9,7 +9,7 @@ import { monitoringCrds } from '../support/monitoring-crds.ts';
 /** Takes pods of the standard `restricted` alone. */
 const namespace = newNamespaceName();
 const watched = [`${namespace}-a`, `${namespace}-b`];
-const accounts = ['keyturn', 'keyturn-crd', 'onepassword-connect'];
+const accounts = ['default', 'keyturn', 'keyturn-crd', 'onepassword-connect'];
 
 /** Every boolean of values.yaml the other way round, on top of values where it means something. */
 const flipped = booleans().map(({ path, held }) => [`${path}: ${!held}`, merged(baseFor(path), nested(path, !held))] as const);
@@ -46,10 +46,9 @@ beforeAll(async () => {
     ...accounts.map((name) => ({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name, namespace } })),
     ...monitoringCrds,
   ];
-  await accepted(['apply', '--server-side', '-f', '-'], objects);
+  await accepted(['apply', '--server-side', '--force-conflicts', '-f', '-'], objects);
   for (const { metadata } of monitoringCrds)
     await accepted(['wait', '--for=condition=Established', `crd/${metadata.name}`, '--timeout=20s']);
-  await accepted(['wait', '--for=create', 'serviceaccount/default', '-n', namespace, '--timeout=20s']);
 });
 
 async function accepted(args: readonly string[], objects: readonly object[] = []): Promise<void> {

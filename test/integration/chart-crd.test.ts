@@ -7,7 +7,7 @@ import { type ConnectServer, startConnectServer } from '../../dev/connect-server
 import { runCrd } from '../../src/crd.ts';
 import { createNamespace, type TestNamespace, untilReadiness } from '../support/cluster.ts';
 import { minimal } from '../support/chart-values.ts';
-import { ownControlPlane, type OwnControlPlane } from '../support/control-plane.ts';
+import { ownControlPlane, type OwnControlPlane, requireFeature } from '../support/control-plane.ts';
 import { eventually } from '../support/eventually.ts';
 import { chart, helm, render, requireHelm } from '../support/helm.ts';
 import { oldCrd } from '../support/old-crd.ts';
@@ -20,7 +20,11 @@ let cluster: OwnControlPlane;
 let connect: ConnectServer;
 let namespace: TestNamespace;
 
-beforeEach(requireHelm);
+beforeEach((context) => {
+  requireHelm(context);
+  // Otherwise no Job ends.
+  requireFeature(context, 'pods');
+});
 
 beforeAll(async () => {
   cluster = await ownControlPlane();
@@ -163,6 +167,15 @@ describe('an installation', () => {
       const left = await kubectl(['get', kinds, '-n', namespace.name, '-o', 'name']);
       return left.split('\n').some((name) => name.includes('keyturn-crd')) ? undefined : true;
     });
+  });
+
+  it('stops where the definition could not be applied, and leaves the Job until the next try', async () => {
+    const nowhere = ['--set', 'crds.activeDeadlineSeconds=1', '--set', 'operator.nodeSelector.nowhere=here'];
+    await expect(install(...nowhere)).rejects.toThrow('keyturn-crd');
+    const found = await kubectl(['get', 'jobs,deployments', '-n', namespace.name, '-o', 'name']);
+    expect(found.trim()).toBe('job.batch/keyturn-crd');
+    await upgrade('--install');
+    expect((await kubectl(['get', 'jobs,deployments', '-n', namespace.name, '-o', 'name'])).trim()).toBe('deployment.apps/keyturn');
   });
 
   it('says what to do next', async () => {
