@@ -13,6 +13,8 @@ interface Program {
   readonly title: string;
   /** How long the first build takes, and what it is for. */
   readonly notice: string;
+  /** Its go.mod, when it is another one. */
+  readonly modfile?: string;
 }
 
 const CONTROL_PLANE: Program = {
@@ -40,21 +42,39 @@ export async function resolveBinaries(log: (line: string) => void): Promise<Bina
 }
 
 /**
- * Builds the control plane unless the same one was built before, and returns the program's path.
+ * Builds the control plane unless the same one was built before, and returns the program's path. With the variable `KUBERNETES`, such as `1.35`, it is
+ * one of that minor version.
  *
- * @throws Error when Go is missing or too old, naming the cure, or with the compiler's complaint.
+ * @throws Error when Go is missing or too old, or there is no such version here, naming the cure, or with the compiler's complaint.
  */
-export function buildControlPlane(options: BuildOptions): Promise<string> {
-  return buildProgram(CONTROL_PLANE, options);
+export async function buildControlPlane(options: BuildOptions): Promise<string> {
+  const minor = olderKubernetes(process.env, await readdir(MODULE));
+  if (minor === undefined) return buildProgram(CONTROL_PLANE, options);
+  // Under a name of its own neither build takes the other for an outdated one.
+  return buildProgram({ ...CONTROL_PLANE, name: `${CONTROL_PLANE.name}-${minor}`, modfile: `go-${minor}.mod` }, options);
 }
 
-/** As `buildControlPlane`: the program with the roles `kubelet` and `proxy`. */
+/** As `buildControlPlane`, of the newest version alone: the program with the roles `kubelet` and `proxy`. */
 export function buildNode(options: BuildOptions): Promise<string> {
   return buildProgram(NODE, options);
 }
 
+/**
+ * The minor version of Kubernetes that the variable `KUBERNETES` asks for; undefined for the one of go.mod.
+ *
+ * @param files names of files in this folder: each older version has a `go-1.x.mod`
+ * @throws Error when there is no such version here
+ */
+export function olderKubernetes({ KUBERNETES = '' }: NodeJS.ProcessEnv, files: readonly string[]): string | undefined {
+  if (KUBERNETES === '' || files.includes(`go-${KUBERNETES}.mod`)) return KUBERNETES || undefined;
+  const minors = files.flatMap((name) => /^go-(\d+\.\d+)\.mod$/.exec(name)?.[1] ?? []);
+  throw new Error(
+    `KUBERNETES=${KUBERNETES}: dev/control-plane has no go.mod for it; set ${minors.join(' or ')}, or nothing for the newest`,
+  );
+}
+
 async function buildProgram({ folder, ...program }: Program, options: BuildOptions): Promise<string> {
-  const sources = await readSources(folder);
+  const sources = await readSources(folder, program.modfile);
   const flags = buildFlags(kubernetesVersion(sources['go.mod'] ?? ''));
   const alternative = 'or set KUBEBUILDER_ASSETS to a folder with etcd and kube-apiserver (setup-envtest makes one)';
   return buildGoProgram({ ...program, module: MODULE, main: `./${folder}`, flags, sources, alternative }, options);
@@ -75,9 +95,10 @@ export function kubernetesVersion(goMod: string): string {
   return version;
 }
 
-async function readSources(folder: string): Promise<Readonly<Record<string, string>>> {
+async function readSources(folder: string, modfile = 'go.mod'): Promise<Readonly<Record<string, string>>> {
   const goFiles = (await Promise.all([folder, ...SHARED].map(listGoFiles))).flat();
-  return Object.fromEntries(await Promise.all(['go.mod', 'go.sum', ...goFiles].map(readSource)));
+  const [goMod, goSum, ...sources] = await Promise.all([modfile, modfile.replace(/mod$/, 'sum'), ...goFiles].map(readSource));
+  return { 'go.mod': goMod?.[1] ?? '', 'go.sum': goSum?.[1] ?? '', ...Object.fromEntries(sources) };
 }
 
 async function listGoFiles(folder: string): Promise<readonly string[]> {

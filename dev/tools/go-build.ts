@@ -37,7 +37,9 @@ export interface GoProgram {
   /** What it is for, and how long the first build takes. */
   readonly notice: string;
   readonly flags: readonly string[];
-  /** Contents of go.mod, go.sum and the module's own Go files that the program is built of, by file name. */
+  /** Another go.mod in the module's folder, such as `go-1.35.mod`, beside which stands its go.sum. */
+  readonly modfile?: string;
+  /** Contents of go.mod, go.sum (or those that count instead) and the module's own Go files that the program is built of, by file name. */
   readonly sources: Readonly<Record<string, string>>;
   /** What to do where Go cannot be installed. */
   readonly alternative?: string;
@@ -100,10 +102,10 @@ async function build(program: GoProgram, target: string, options: BuildOptions):
   options.log(`${program.title} built in ${Math.round((performance.now() - began) / 1000)} s`);
 }
 
-async function downloadModules({ module, sources }: GoProgram, options: BuildOptions): Promise<void> {
+async function downloadModules({ module, modfile, sources }: GoProgram, options: BuildOptions): Promise<void> {
   const total = sources['go.mod']?.match(/^\t\S+ v\S+/gm)?.length ?? 0;
   let done = 0;
-  await runGo(module, ['mod', 'download', '-x'], 'Go modules', options, {
+  await runGo(module, ['mod', 'download', '-x', ...modfileFlags(modfile)], 'Go modules', options, {
     count: (line) => {
       if (/^# get .*\.zip: 200 /.test(line)) done++;
       return [done, total];
@@ -113,18 +115,19 @@ async function downloadModules({ module, sources }: GoProgram, options: BuildOpt
 }
 
 async function compile(program: GoProgram, output: string, options: BuildOptions): Promise<void> {
-  const { module, main, flags } = program;
+  const { module, main, modfile, flags } = program;
   const total = await countStale(program);
   let done = 0;
-  await runGo(module, ['build', '-v', ...flags, '-o', output, main], 'compiling', options, {
+  await runGo(module, ['build', '-v', ...modfileFlags(modfile), ...flags, '-o', output, main], 'compiling', options, {
     count: () => [++done, total],
     isNoise: (line) => /^[\w.~/-]+$/.test(line),
   });
 }
 
 /** How many packages the compiler will have to work on, as Go's build cache stands. */
-async function countStale({ module, main, flags }: GoProgram): Promise<number> {
-  const { stdout } = await run('go', ['list', '-deps', ...flags, '-f', '{{if .Stale}}{{.StaleReason}}{{end}}', main], {
+async function countStale({ module, main, modfile, flags }: GoProgram): Promise<number> {
+  const staleness = ['-f', '{{if .Stale}}{{.StaleReason}}{{end}}', main];
+  const { stdout } = await run('go', ['list', '-deps', ...modfileFlags(modfile), ...flags, ...staleness], {
     cwd: module,
     env: goEnvironment(),
     maxBuffer: 16 * 1024 * 1024,
@@ -157,6 +160,10 @@ async function runGo(module: string, args: readonly string[], label: string, opt
   } finally {
     progress.end();
   }
+}
+
+function modfileFlags(modfile: string | undefined): readonly string[] {
+  return modfile === undefined ? [] : [`-modfile=${modfile}`];
 }
 
 function goEnvironment(): NodeJS.ProcessEnv {

@@ -15,6 +15,8 @@ export interface Step {
 }
 
 const MINUTE = 60_000;
+/** The older minor version of Kubernetes that is tested by night; dev/control-plane has a go.mod for it. */
+const OLDER_KUBERNETES = '1.35';
 const REPORTERS = ['--reporter=default', '--reporter=./dev/tools/count-reporter.ts'];
 
 /** Builds the program that integration tests run against. */
@@ -37,6 +39,8 @@ export const integrationStep: Step = {
   command: { file: 'vitest', args: ['run', '--project', 'integration', ...REPORTERS], timeoutMs: 30 * MINUTE },
   needs: controlPlaneStep.name,
 };
+
+const helmStep = check('Helm build', 20 * MINUTE, 'node', 'dev/tools/build-go-tool.ts', 'helm');
 
 /** All that `make test` runs, in order. */
 export const allSteps: readonly Step[] = [
@@ -64,11 +68,29 @@ export const allSteps: readonly Step[] = [
     },
   },
   { ...controlPlaneStep, kind: 'check' },
-  check('Helm build', 20 * MINUTE, 'node', 'dev/tools/build-go-tool.ts', 'helm'),
+  helmStep,
   check('workflows', 5 * MINUTE, 'node', 'dev/tools/workflows.ts'),
   debianStep,
   integrationStep,
   check('permissions used', MINUTE, 'node', 'dev/tools/permissions-used.ts'),
+];
+
+/** All that `make nightly` runs: what takes too long for each change. */
+export const nightlySteps: readonly Step[] = [
+  {
+    name: 'property tests at length',
+    kind: 'tests',
+    command: {
+      file: 'vitest',
+      args: ['run', '--project', 'property', ...REPORTERS],
+      timeoutMs: 60 * MINUTE,
+      env: { PROPERTY_RUNS: '1000' },
+    },
+  },
+  { ...onOlderKubernetes(controlPlaneStep), kind: 'check' },
+  helmStep,
+  debianStep,
+  onOlderKubernetes(integrationStep),
 ];
 
 /** Runs all steps, whatever becomes of the ones before, and sums them up. */
@@ -100,7 +122,7 @@ async function runTests(step: Step): Promise<Tally> {
   const file = resolve(cache, `test-report-${process.pid}.json`);
   await mkdir(cache, { recursive: true });
   await rm(file, { force: true });
-  const result = await runCommand({ ...step.command, env: { [REPORT_FILE_VARIABLE]: file } });
+  const result = await runCommand({ ...step.command, env: { ...step.command.env, [REPORT_FILE_VARIABLE]: file } });
   const report = await readReport(file);
   await rm(file, { force: true });
   return tallyOfTests(step.name, report, result);
@@ -111,6 +133,10 @@ async function readReport(file: string): Promise<TestReport | undefined> {
   return readFile(file, 'utf8')
     .then((text) => JSON.parse(text) as TestReport)
     .catch(() => undefined);
+}
+
+function onOlderKubernetes<T extends Pick<Step, 'command'>>(step: T): T {
+  return { ...step, command: { ...step.command, env: { KUBERNETES: OLDER_KUBERNETES } } };
 }
 
 function check(name: string, timeoutMs: number, file: string, ...args: string[]): Step {

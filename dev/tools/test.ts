@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { allSteps, controlPlaneStep, debianStep, integrationStep, runSteps, type Step } from './steps.ts';
+import { allSteps, controlPlaneStep, debianStep, integrationStep, nightlySteps, runSteps, type Step } from './steps.ts';
 import { summaryLine } from './tally.ts';
 
 /** What to run: everything once, or with `--repeat N` the integration tests alone, N times. */
@@ -12,8 +12,9 @@ export function stepsFor(repeat: string | undefined): readonly Step[] {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { repeat: { type: 'string' } } });
-  const total = await runSteps(stepsFor(values.repeat), (line) => console.log(line));
+  const { values } = parseArgs({ options: { repeat: { type: 'string' }, nightly: { type: 'boolean' } } });
+  const steps = values.nightly === true ? nightlySteps : stepsFor(values.repeat);
+  const total = await runSteps(steps, (line) => console.log(line));
   for (const line of total.failures) console.log(`FAIL ${line}`);
   for (const line of total.skips) console.log(line);
   console.log(summaryLine(total));

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { buildFlags, kubernetesVersion } from '../../../dev/control-plane/build.ts';
+import { buildFlags, kubernetesVersion, olderKubernetes } from '../../../dev/control-plane/build.ts';
 import { buildHash } from '../../../dev/tools/go-build.ts';
 
 const INPUTS = { goVersion: 'go version go1.26.8 linux/amd64', flags: buildFlags('v1.36.3'), sources: { 'go.mod': 'a', 'main.go': 'b' } };
@@ -30,4 +30,20 @@ test('the flags tell the server its version', () => {
   const flags = buildFlags('v1.36.3').join(' ');
   expect(flags).toContain('version.gitVersion=v1.36.3 ');
   expect(flags).toContain('version.gitMinor=36');
+});
+
+describe('the variable KUBERNETES', () => {
+  const files = ['go.mod', 'go-1.35.mod', 'go-1.35.sum'];
+
+  test.each([undefined, ''])('asks for no other version when it is %j', (KUBERNETES) => {
+    expect(olderKubernetes({ ...(KUBERNETES !== undefined && { KUBERNETES }) }, files)).toBeUndefined();
+  });
+
+  test('asks for a minor version that has a go.mod of its own', () => {
+    expect(olderKubernetes({ KUBERNETES: '1.35' }, files)).toBe('1.35');
+  });
+
+  test('is refused for another one, with those that there are', () => {
+    expect(() => olderKubernetes({ KUBERNETES: '1.34' }, files)).toThrow('set 1.35, or nothing for the newest');
+  });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { runSteps, type Step } from '../../../dev/tools/steps.ts';
+import { nightlySteps, runSteps, type Step } from '../../../dev/tools/steps.ts';
 import { stepsFor } from '../../../dev/tools/test.ts';
 
 function shell(name: string, script: string, rest: Partial<Step> = {}): Step {
@@ -53,4 +53,9 @@ describe('stepsFor', () => {
     const early = steps.filter(({ needs }, index) => needs !== undefined && !steps.slice(0, index).some(({ name }) => name === needs));
     expect(early).toEqual([]);
   });
+});
+
+test('by night control plane and integration tests are of the older version', () => {
+  const older = nightlySteps.filter(({ command }) => command.env?.['KUBERNETES'] === '1.35').map(({ name }) => name);
+  expect(older).toEqual(['control plane build', 'integration tests']);
 });
