@@ -19,6 +19,8 @@ export default defineConfig({
           hookTimeout: 120_000,
         },
       },
+      // A real node, which pods take their time on.
+      { test: { ...shared, name: 'e2e', include: ['test/e2e/**/*.test.ts'], testTimeout: 300_000, hookTimeout: 300_000 } },
     ],
   },
 });

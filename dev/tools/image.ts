@@ -16,16 +16,29 @@ export interface ImageOptions {
   readonly buildArguments?: Readonly<Record<string, string>>;
   /** More arguments of the builder. */
   readonly more?: readonly string[];
+  /** More of its environment. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 const timeoutMs = 30 * 60_000;
 
 /** Builds the image; the builder's output goes to ours. @throws Error when nothing can build it, or the builder failed */
-export async function buildImage({ builder = installedBuilder(), image, buildArguments = {}, more = [] }: ImageOptions): Promise<void> {
+export async function buildImage({
+  builder = installedBuilder(),
+  image,
+  buildArguments = {},
+  more = [],
+  environment,
+}: ImageOptions): Promise<void> {
   if (builder === undefined) throw new Error(`nothing here builds images: install one of ${builders.join(', ')}`);
   const all = { VERSION: version, REVISION: git('rev-parse', 'HEAD'), CREATED: git('log', '-1', '--format=%cI'), ...buildArguments };
   const given = Object.entries(all).flatMap(([name, value]) => (value === '' ? [] : ['--build-arg', `${name}=${value}`]));
-  const result = await runCommand({ file: builder, args: ['build', '--tag', image, ...given, ...more, '.'], timeoutMs });
+  const result = await runCommand({
+    file: builder,
+    args: ['build', '--tag', image, ...given, ...more, '.'],
+    timeoutMs,
+    ...(environment && { env: environment }),
+  });
   if (result.kind !== 'exited' || result.code !== 0) throw new Error(`${builder} could not build the image; its message is above`);
 }
 
