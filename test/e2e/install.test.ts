@@ -243,6 +243,8 @@ describe('an installation that cannot work', () => {
   it('says so in the condition of a new resource, for a host where no Connect server is', async () => {
     await makeToken(wrong, world.connectToken);
     await install('operator.connectUrl=http://127.0.0.1:9');
+    // Those before it could still reach Connect.
+    await world.kubectl('rollout', 'status', `deployment/${release}`, `--namespace=${wrong}`, '--timeout=120s');
     await world.apply(itemObject(wrong, 'late', 'cache'));
     const { message } = await untilReason(world, wrong, 'late', 'ConnectUnavailable');
     expect(message).toMatch(/OP_CONNECT_HOST/);
