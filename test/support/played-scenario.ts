@@ -108,4 +108,7 @@ export async function play({ connect, namespace, ...scenario }: PlayedScenario):
   await eventually('the outage to be seen', async () => ((await scenario.value('keyturn_connect_up')) === 0 ? true : undefined));
   connect.faults.clear();
   await eventually('Connect to be asked again', async () => ((await scenario.value('keyturn_connect_up')) === 1 ? true : undefined));
+  await eventually('the resources to be in sync again', async () =>
+    (await scenario.value('keyturn_resources{kind="OnePasswordItem",ready="True",reason="Synced"}')) === 2 ? true : undefined,
+  );
 }
