@@ -29,6 +29,8 @@ export interface ConnectServer {
   issueToken(options: TokenOptions): string;
   /** From now on the token is answered with 401. */
   revokeToken(token: string): void;
+  /** A revoked token is good again. */
+  restoreToken(token: string): void;
   /** Ends open connections too, and with them hanging and delayed answers. */
   close(): Promise<void>;
 }
@@ -59,6 +61,7 @@ export async function startConnectServer({ seed, port = 0, clock = Date.now, tls
     requests,
     issueToken: (options) => tokens.issue(options),
     revokeToken: (token) => tokens.revoke(token),
+    restoreToken: (token) => tokens.restore(token),
     async close() {
       if (!server.listening) return;
       closing.abort();

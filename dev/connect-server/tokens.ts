@@ -26,6 +26,8 @@ export interface Tokens {
   issue(options: TokenOptions): string;
   /** From now on the token is answered with 401. One that was never issued is ignored. */
   revoke(token: string): void;
+  /** A revoked token is good again, as after a mistake. One that was never revoked is ignored. */
+  restore(token: string): void;
   /** The grant of an `Authorization` header, or an HttpError 401. */
   authenticate(authorization: string | undefined): Grant;
 }
@@ -35,6 +37,7 @@ export function createTokens(store: Store, clock: () => number): Tokens {
   const key = randomBytes(32);
   const account = randomId().toUpperCase();
   const grants = new Map<string, Grant>();
+  const revoked = new Map<string, Grant>();
 
   return {
     issue({ vaults, write = false }) {
@@ -45,7 +48,8 @@ export function createTokens(store: Store, clock: () => number): Tokens {
       return token;
     },
 
-    revoke: (token) => void grants.delete(token),
+    revoke: (token) => move(token, grants, revoked),
+    restore: (token) => move(token, revoked, grants),
 
     authenticate(authorization) {
       const token = /^Bearer +(\S+)$/i.exec(authorization ?? '')?.[1];
@@ -61,6 +65,13 @@ export function createTokens(store: Store, clock: () => number): Tokens {
 /** Whether a grant reaches a vault. */
 export function allows(grant: Grant, vaultId: string): boolean {
   return grant.vaults === '*' || grant.vaults.has(vaultId);
+}
+
+function move(token: string, from: Map<string, Grant>, to: Map<string, Grant>): void {
+  const grant = from.get(token);
+  if (grant === undefined) return;
+  from.delete(token);
+  to.set(token, grant);
 }
 
 function claimsOf(grant: Grant, now: number): object {
