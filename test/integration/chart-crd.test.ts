@@ -1,6 +1,7 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { stringify } from 'yaml';
 import { type ConnectServer, startConnectServer } from '../../dev/connect-server/server.ts';
@@ -152,6 +153,14 @@ describe('an installation', () => {
     expect(await runHook()).toBe('changed');
     expect(await definition()).toEqual({ generation: before.generation + 1, isOurs: true, uid: before.uid });
     expect((await namespace.item('db'))?.metadata).toMatchObject({ uid: metadata.uid });
+  });
+
+  it('is no obstacle to kubectl, by the command of the pages', async () => {
+    const page = await readFile(new URL('../../docs/install.md', import.meta.url), 'utf8');
+    const [, options = ''] = /^kubectl apply (--.*) -f crds\/$/m.exec(page) ?? [];
+    await layDownByAnotherChart();
+    await kubectl(['apply', ...options.split(' '), '-f', fileURLToPath(new URL('../../crds/', import.meta.url))]);
+    expect(await definition()).toMatchObject({ isOurs: true });
   });
 
   it('makes the definition where there is none', async () => {
