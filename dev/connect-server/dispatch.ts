@@ -63,10 +63,18 @@ export function createDispatch({ store, tokens, faults, requests, clock, signal 
     const { method = '', url = '' } = request;
     const found = connectRouter(method, target.path);
     const route = 'refusal' in found ? 'unknown' : `${method} ${found.route.template}`;
-    const open = requests.begin({ method, path: url, route, at: clock(), userAgent: userAgentOf(request) });
+    const requestId = request.headers['x-request-id']?.toString();
+    const open = requests.begin({
+      method,
+      path: url,
+      route,
+      at: clock(),
+      userAgent: userAgentOf(request),
+      ...(requestId === undefined ? {} : { requestId }),
+    });
     const { socket } = request;
     const sentBefore = socket.bytesWritten;
-    response.once('close', () => open.end(socket.bytesWritten - sentBefore));
+    response.once('close', () => open.end(socket.bytesWritten - sentBefore, clock()));
 
     const affliction = faults.strike({ route, path: url });
     if (affliction.latency > 0 && (await closesWithin(affliction.latency))) return;

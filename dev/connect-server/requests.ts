@@ -8,10 +8,14 @@ export interface LoggedRequest {
   /** Milliseconds since the epoch. */
   readonly at: number;
   readonly userAgent: string;
+  /** The header `X-Request-Id`, if there was one. */
+  readonly requestId?: string;
   /** Absent while it is unanswered, and for good when a fault left it so. */
   readonly status?: number;
   /** Bytes that the connection took for the answer, its head included; present once the answer or the connection has ended. */
   readonly sent?: number;
+  /** When that was: milliseconds since the epoch. */
+  readonly endedAt?: number;
 }
 
 /** What was asked of the server. The `/dev` paths do not count. */
@@ -30,15 +34,15 @@ export interface RequestLog {
 
 /** The log, and how the server writes it: `begin` on arrival. */
 export interface RequestRecorder extends RequestLog {
-  begin(request: Omit<LoggedRequest, 'status' | 'sent'>): OpenRequest;
+  begin(request: Omit<LoggedRequest, 'status' | 'sent' | 'endedAt'>): OpenRequest;
 }
 
 /** A request that is being answered. */
 export interface OpenRequest {
   /** It has its answer, which is on its way from now on. */
   answer(status: number): void;
-  /** Its answer is out, or its connection has ended, with or without one. */
-  end(sent: number): void;
+  /** Its answer is out, or its connection has ended, with or without one; `at` in milliseconds since the epoch. */
+  end(sent: number, at: number): void;
 }
 
 const limit = 100_000;
@@ -83,9 +87,10 @@ export function createRequestLog(): RequestRecorder {
           entry.status = status;
           active -= 1;
         },
-        end(sent) {
+        end(sent, at) {
           if (entry.status === undefined) active -= 1;
           entry.sent = sent;
+          entry.endedAt = at;
         },
       };
     },

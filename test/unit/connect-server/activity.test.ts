@@ -112,11 +112,19 @@ describe('the request log', () => {
     expect(sent).toBeLessThan(body.length + 1_000);
   });
 
+  it('says which request it was by its header, and when it was over', async () => {
+    const server = await startServer();
+    await (await fetch(`${server.url}/v1/vaults`, { headers: { 'x-request-id': 'one' } })).text();
+    const [request] = await eventually('the answer to end', () => (server.requests.all[0]?.endedAt ? server.requests.all : undefined));
+    expect(request?.requestId).toBe('one');
+    expect(request?.endedAt).toBeGreaterThanOrEqual(request?.at ?? Infinity);
+  });
+
   it('counts a request once whose client gave up before its answer', () => {
     const log = createRequestLog();
     const begin = () => log.begin({ method: 'GET', path: '/', route: 'GET /', at: 0, userAgent: '' });
     const givenUp = begin();
-    givenUp.end(0);
+    givenUp.end(0, 1);
     givenUp.answer(200);
     begin();
     begin();
