@@ -1,7 +1,7 @@
 import { annotations } from '../api/names.ts';
 import type { SecretStatus } from '../api/onepassword-item.ts';
 import { objectKey } from '../domain/object.ts';
-import type { Revisions } from '../domain/revisions.ts';
+import { readRevisions, type Revisions } from '../domain/revisions.ts';
 import type { EventSubject } from '../kube/events.ts';
 import { eventSubject, type OnePasswordItem } from '../kube/objects.ts';
 import type { Store } from '../kube/store.ts';
@@ -56,5 +56,5 @@ function deploymentAsOwner({ claim, ...workload }: Workload): SecretOwner {
 
 /** A record may speak of another Secret, that was asked for before. */
 function recordOf(secret: SecretStatus | undefined, name: string | undefined): Revisions {
-  return (secret?.name === name && secret?.revisions) || {};
+  return secret?.name === name ? readRevisions(secret?.revisions) : {};
 }

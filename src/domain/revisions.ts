@@ -18,12 +18,15 @@ const latestTime = Date.UTC(9999, 11, 31);
 /** Reads a record from an annotation; a malformed one is as good as none, and the next write repairs it. */
 export function parseRevisions(annotation: string | undefined): Revisions {
   if (annotation === undefined) return {};
-  let record: unknown;
   try {
-    record = JSON.parse(annotation);
+    return readRevisions(JSON.parse(annotation));
   } catch {
     return {};
   }
+}
+
+/** The entries of a record that can be revisions. */
+export function readRevisions(record: unknown): Revisions {
   if (typeof record !== 'object' || record === null || Array.isArray(record)) return {};
   return Object.fromEntries(Object.entries(record).filter((entry): entry is [string, number] => isRevision(entry[1])));
 }

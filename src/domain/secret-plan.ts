@@ -9,6 +9,7 @@ import {
   latestOf,
   latestRevision,
   notedTimes,
+  readRevisions,
   recordedRevisions,
   revise,
   type RevisedSecret,
@@ -154,7 +155,7 @@ export function isAsRecorded(claim: SecretClaim, secret: ObservedSecret, noted: 
   if (record === undefined) return false;
   const sameWriters = secret.dataWriters !== undefined && secret.dataWriters === record.dataWriters;
   if (!frozen && !sameWriters && secret.resourceVersion !== record.resourceVersion) return false;
-  const revisions = latestOf(recordedRevisions(secret), record.revisions ?? {});
+  const revisions = latestOf(recordedRevisions(secret), recordOf(claim));
   return sameSecretMetadata(secret, desiredSecretMetadata(claim, noted, secret, revisions));
 }
 
@@ -196,9 +197,9 @@ function secretRecord({ record: { secret }, name }: SecretClaim): SecretRecord['
   return secret?.name === name ? secret : undefined;
 }
 
-/** The revisions of the claim's Secret, as they were recorded beside it. */
+/** The revisions of the claim's Secret, as they were recorded beside it, where anybody may have written anything. */
 export function recordOf(claim: SecretClaim): Revisions {
-  return secretRecord(claim)?.revisions ?? {};
+  return readRevisions(secretRecord(claim)?.revisions);
 }
 
 /** What the record says of an item, if it speaks of the claim's Secret and path. */
@@ -212,7 +213,7 @@ function restoredRevisions(claim: SecretClaim, item: ItemContent, now: number): 
   const record = secretRecord(claim);
   // Another name is another Secret: nobody has its values yet.
   if (record === undefined || claim.record.item === undefined) return {};
-  const recorded = record.revisions ?? {};
+  const recorded = recordOf(claim);
   return recordedItem(claim, item.id)?.version === item.version ? recorded : revise(recorded, 'all', now, goneKeys(recorded, [], item));
 }
 

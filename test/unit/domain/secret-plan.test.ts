@@ -196,6 +196,13 @@ describe('revisions', () => {
     expect(revisionsIn(plan)).toEqual({ a: 5, b: 7 });
   });
 
+  it('that the record has are no revisions when no time could be so late, and none that comes after is made of them', () => {
+    const before = secret({ a: '1' }, { annotations: noted(1) });
+    const late = claim({ record: record({ revisions: { a: Number.MAX_SAFE_INTEGER } }) });
+    expect(revisionsIn(planSecret(late, item({ a: '2' }), before, now))).toEqual({ a: now });
+    expect(revisionsIn(planSecret(late, item({ a: '2' }), undefined, now))).toEqual({ '*': now });
+  });
+
   it.each(['nonsense', '[]', '{"a":"x"}'])('that cannot be read are repaired, and nobody is restarted: %s', (annotation) => {
     const before = secret({ a: '1' }, { annotations: { ...noted(1), [revisions]: annotation } });
     const plan = planSecret(claim(), item({ a: '1' }, { version: 1 }), before, now);
