@@ -114,6 +114,20 @@ describe('values', () => {
     expect(await refusal(withMinimal(path, value))).toContain(`- at '/${path.replaceAll('.', '/')}`);
   });
 
+  it('may be null where nothing is what they mean', async () => {
+    const nothing = { watchNamespace: null, config: null, extraArgs: null, podAnnotations: null, securityContext: null, resources: null };
+    const manifests = await render({
+      operator: { ...minimal.operator, ...nothing },
+      connect: { create: true, dataVolume: { values: null } },
+    });
+    expect(podOf(only(manifests, 'Deployment', 'onepassword-connect')).spec.volumes).toContainEqual({ name: 'shared-data', emptyDir: {} });
+    expect(manifests.filter(({ kind }) => kind === 'ClusterRole')).toHaveLength(2);
+  });
+
+  it('may not be null where that is no value', async () => {
+    expect(await refusal(withMinimal('operator.replicas', null))).toContain("at '/operator': missing property 'replicas'");
+  });
+
   it('cannot turn on both ways to be scraped', async () => {
     const values = merged(everything, { operator: { podMonitor: { enabled: true } } });
     expect(await refusal(values)).toContain('everything would be scraped twice: choose one');

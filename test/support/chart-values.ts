@@ -9,6 +9,7 @@ export interface ValuesSchema {
   readonly description?: string;
   readonly deprecated?: boolean;
   readonly properties?: Readonly<Record<string, ValuesSchema>>;
+  readonly required?: readonly string[];
   readonly additionalProperties?: boolean | ValuesSchema;
 }
 

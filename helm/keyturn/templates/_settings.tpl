@@ -44,7 +44,7 @@
   "leaderElect" "it is always on"
 -}}
 {{- range $key, $cure := $cures -}}
-{{- if hasKey $.Values.operator.config $key -}}
+{{- if hasKey ($.Values.operator.config | default dict) $key -}}
 {{- fail (printf "operator.config.%s has another place: %s" $key $cure) -}}
 {{- end -}}
 {{- end -}}

@@ -22,6 +22,23 @@ function keysIn(values: Values, schema: ValuesSchema, path = ''): readonly strin
   });
 }
 
+/** The keys whose value may not be taken away with null, as templates count on it: those of settings, and of what is not empty by default. */
+function indispensable(values: Values, schema: ValuesSchema, path = ''): readonly string[] {
+  return Object.entries(values).flatMap(([key, value]) => {
+    const own = schema.properties?.[key];
+    const place = `${path}${key}`;
+    if (!isMap(value)) return value === null || value === '' || (Array.isArray(value) && value.length === 0) ? [] : [place];
+    return own?.properties === undefined || Object.keys(value).length === 0 ? [] : [place, ...indispensable(value, own, `${place}.`)];
+  });
+}
+
+function requiredBy({ properties = {}, required = [] }: ValuesSchema, path = ''): readonly string[] {
+  return [
+    ...required.map((key) => `${path}${key}`),
+    ...Object.entries(properties).flatMap(([key, value]) => requiredBy(value, `${path}${key}.`)),
+  ];
+}
+
 function everySchema(schema: ValuesSchema, path: string): readonly (readonly [string, ValuesSchema])[] {
   return [[path, schema], ...Object.entries(schema.properties ?? {}).flatMap(([key, value]) => everySchema(value, `${path}.${key}`))];
 }
@@ -55,6 +72,10 @@ describe('the schema of values', () => {
       ([path, { description }]) => path !== 'values' && !description?.endsWith('.'),
     );
     expect(silent.map(([path]) => path)).toEqual([]);
+  });
+
+  test('lets nobody take away what templates count on', () => {
+    expect(requiredBy(valuesSchema).toSorted()).toEqual(indispensable(defaultValues, valuesSchema).toSorted());
   });
 
   test('knows every key of the configuration file', () => {
