@@ -5,12 +5,20 @@ const sound = {
   tag: 'v1.2.3',
   version: '1.2.3',
   elsewhere: { 'version in Chart.yaml': '1.2.3' },
+  image: 'registry.example.test/team/keyturn',
+  images: { 'repository in values.yaml': 'registry.example.test/team/keyturn' },
   changelog: '# Changelog\n\n## [Unreleased]\n\n## [1.2.3] - 2026-11-27\n\n## [1.2.2] - 2026-11-01\n',
 };
 
 describe('a release', () => {
   it('is sound when it has one version everywhere', () => {
     expect(releaseProblems(sound)).toEqual([]);
+  });
+
+  it('is none when the chart runs another image than the one that is published', () => {
+    expect(releaseProblems({ ...sound, images: { 'repository in values.yaml': 'keyturn' } })).toEqual([
+      'repository in values.yaml is keyturn: set it to registry.example.test/team/keyturn',
+    ]);
   });
 
   it.each([
