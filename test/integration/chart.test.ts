@@ -132,6 +132,11 @@ describe('values', () => {
     const values = merged(everything, { operator: { podMonitor: { enabled: true } } });
     expect(await refusal(values)).toContain('everything would be scraped twice: choose one');
   });
+
+  it('cannot have pods scraped that would refuse everybody', async () => {
+    const values = merged(minimal, { operator: { metricsSecure: true, podMonitor: { enabled: true } } });
+    expect(await refusal(values)).toContain('needs operator.podMonitor.authorization');
+  });
 });
 
 /** The paths of what the schema knows of the official chart, and of settings that have another place. */
