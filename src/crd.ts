@@ -26,6 +26,8 @@ const name = `${plural}.${group}`;
 const path = objectPath(customResourceDefinitions, { name });
 /** For all of it, in milliseconds: an API server that is starting is waited for. */
 const limit = 60_000;
+/** A right that was just granted, and every right after a start, counts when the API server has read it; in milliseconds. */
+const rightsDelay = 10_000;
 const retryDelay = 1_000;
 
 /**
@@ -90,18 +92,23 @@ interface Attempts {
   readonly onFailed: (error: unknown) => void;
 }
 
-/** Repeats what an API server that is away or overloaded may do later. */
+/** Repeats what an API server that is away or overloaded, or has yet to learn of our rights, may do later. */
 async function untilAnswered<T>(work: () => Promise<T>, { clock, signal, onFailed }: Attempts): Promise<T> {
+  const began = clock.monotonic();
   for (;;) {
     try {
       return await work();
     } catch (error) {
-      const mayPass = error instanceof KubeError && (error.status === 0 || error.status === 429 || error.status >= 500);
-      if (!mayPass || signal.aborted) throw error;
+      const patient = clock.monotonic() - began < rightsDelay;
+      if (!(error instanceof KubeError) || !mayPass(error, patient) || signal.aborted) throw error;
       onFailed(error);
       await pause(clock, retryDelay, signal);
     }
   }
+}
+
+function mayPass({ status }: KubeError, patient: boolean): boolean {
+  return status === 0 || status === 429 || status >= 500 || (status === 403 && patient);
 }
 
 async function find(kube: KubeClient, signal: AbortSignal): Promise<WireCrd | undefined> {

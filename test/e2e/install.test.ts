@@ -1,5 +1,6 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { relative, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { resolve } from 'node:path';
 import { ROOT } from '../../dev/tools/command.ts';
 import type { Component } from '../../dev/node/start.ts';
 import { eventually } from '../support/eventually.ts';
@@ -28,9 +29,14 @@ afterAll(async () => {
   await target?.stop();
 }, 3 * 60_000);
 
-/** What is not the chart's default: the cluster's image, where Connect is, and that a change is seen sooner. */
+/** As manifests name it: repository and tag. */
+function splitImage(): readonly string[] {
+  return target.image.replace('docker.io/library/', '').split(/:(?=[^/]+$)/);
+}
+
+/** What is not the chart's default: the image of this cluster, and where Connect is. */
 function settings(...more: readonly string[]): readonly string[] {
-  const [repository = '', tag = ''] = target.image.replace('docker.io/library/', '').split(/:(?=[^/]+$)/);
+  const [repository = '', tag = ''] = splitImage();
   const values = [
     `operator.image.repository=${repository}`,
     `operator.image.tag=${tag}`,
@@ -214,6 +220,8 @@ describe('an installation that cannot work', () => {
     await world.apply(namespaceObject(wrong), itemObject(wrong, 'cache', 'cache'));
   });
 
+  afterAll(() => world.helm('uninstall', release, `--namespace=${wrong}`, '--wait', '--timeout=3m'));
+
   const install = (...more: readonly string[]): Promise<string> =>
     world.helm('upgrade', '--install', release, chart, `--namespace=${wrong}`, ...settings(...namespaced, ...more));
 
@@ -248,6 +256,35 @@ describe('an installation that cannot work', () => {
     await world.apply(itemObject(wrong, 'late', 'cache'));
     const { message } = await untilReason(world, wrong, 'late', 'ConnectUnavailable');
     expect(message).toMatch(/OP_CONNECT_HOST/);
+  });
+});
+
+describe('an installation by kustomize', () => {
+  const plain = 'keyturn-e2e-plain';
+  let folder: string;
+
+  beforeAll(async () => {
+    folder = await mkdtemp(resolve(ROOT, '.cache/kustomize-'));
+  });
+
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+
+  it('makes Secrets', async () => {
+    const [newName = '', newTag = ''] = splitImage();
+    const kustomization = {
+      namespace: plain,
+      resources: [relative(folder, resolve(ROOT, 'deploy/overlays/cluster-wide'))],
+      images: [{ name: 'keyturn', newName, newTag }],
+      configMapGenerator: [{ name: 'keyturn', behavior: 'merge', literals: [`OP_CONNECT_HOST=${world.connectUrl}`] }],
+    };
+    await writeFile(resolve(folder, 'kustomization.yaml'), JSON.stringify(kustomization));
+    await world.apply(namespaceObject(plain), itemObject(plain, 'other', 'other'));
+    await makeToken(plain, world.connectToken);
+    await world.kubectl('apply', '--server-side', '--kustomize', folder);
+    await world.kubectl('rollout', 'status', 'deployment/keyturn', `--namespace=${plain}`, '--timeout=120s');
+    expect(await untilReason(world, plain, 'other', 'Synced')).toMatchObject({ status: 'True' });
+    await world.kubectl('delete', '--kustomize', folder, '--ignore-not-found', '--timeout=100s');
+    expect(await world.list(shop, 'secrets')).not.toEqual([]);
   });
 });
 

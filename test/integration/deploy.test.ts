@@ -103,6 +103,13 @@ async function submitNamespace(name: string): Promise<void> {
   await run(['apply', '--server-side', '-f', '-'], stringify({ apiVersion: 'v1', kind: 'Namespace', metadata }));
 }
 
+it.for(['cluster-wide', 'ha'])('the overlay %s can be put into another namespace, with its rights', async (overlay) => {
+  const text = await renderOwn(`namespace: elsewhere\nresources: [../deploy/overlays/${overlay}]\n`);
+  const manifests = parseAllDocuments(text).map((document) => document.toJS() as Manifest);
+  expect([...new Set(manifests.flatMap(({ metadata }) => metadata.namespace ?? []))]).toEqual(['elsewhere']);
+  expect(manifests.flatMap(({ subjects = [] }) => subjects)).toEqual([1, 2].map(() => ({ ...account, namespace: 'elsewhere' })));
+});
+
 describe.for(overlays)('the overlay %s', (overlay) => {
   it('is accepted by the API server, all of it', async () => {
     const manifests = rendered.get(overlay) ?? [];
