@@ -9,7 +9,8 @@ import { monitoringCrds } from '../support/monitoring-crds.ts';
 /** Takes pods of the standard `restricted` alone. */
 const namespace = newNamespaceName();
 const watched = [`${namespace}-a`, `${namespace}-b`];
-const accounts = ['default', 'keyturn', 'keyturn-crd', 'onepassword-connect'];
+const accounts = ['default', 'keyturn', 'keyturn-crd', 'onepassword-connect', 'mine'];
+const ownAccount: Values = { operator: { serviceAccount: { name: 'mine' } } };
 
 /** Every boolean of values.yaml the other way round, on top of values where it means something. */
 const flipped = booleans().map(({ path, held }) => [`${path}: ${!held}`, merged(baseFor(path), nested(path, !held))] as const);
@@ -17,13 +18,14 @@ const flipped = booleans().map(({ path, held }) => [`${path}: ${!held}`, merged(
 /** One that is on by default must be seen to go, and one that is off to come, with what it belongs to. */
 function baseFor(path: string): Values {
   const withUrl: Values = { ...minimal };
+  if (path === 'operator.serviceAccount.create') return merged(withUrl, ownAccount);
   return path.startsWith('connect.') ? merged(withUrl, { connect: { create: true } }) : withUrl;
 }
 
 const allFlipped = booleans()
   // A chart without an operator has nothing of the rest, and being scraped twice is refused.
   .filter(({ path }) => !['operator.create', 'operator.podMonitor.enabled'].includes(path))
-  .reduce<Values>((values, { path, held }) => merged(values, nested(path, !held)), { ...minimal });
+  .reduce<Values>((values, { path, held }) => merged(values, nested(path, !held)), merged({ ...minimal }, ownAccount));
 
 const cases: readonly (readonly [string, Values])[] = [
   ['defaults and a host', { ...minimal }],

@@ -349,6 +349,10 @@ describe('permissions', () => {
     expect(reviewPermissions.map(({ resource }) => resource)).toEqual(['tokenreviews', 'subjectaccessreviews']);
   });
 
+  it('are never those of the account that pods have who name none', async () => {
+    expect(await refusal(withMinimal('operator.serviceAccount.create', false))).toContain('operator.serviceAccount.name is not set');
+  });
+
   it('are not made on request, and the account neither', async () => {
     const manifests = await render(
       merged(minimal, { operator: { rbac: { create: false }, serviceAccount: { create: false, name: 'mine' } } }),

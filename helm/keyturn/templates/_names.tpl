@@ -11,9 +11,14 @@
 {{- end -}}
 {{- end }}
 
+{{/* Never the account "default": every pod of the namespace that names none would get the permissions. */}}
 {{- define "keyturn.serviceAccount" -}}
 {{- $given := .Values.operator.serviceAccount -}}
-{{- $given.name | default (ternary (include "keyturn.fullname" .) "default" $given.create) -}}
+{{- if $given.create -}}
+{{- $given.name | default (include "keyturn.fullname" .) -}}
+{{- else -}}
+{{- required "operator.serviceAccount.name is not set: with operator.serviceAccount.create=false name an account of the operator's own; the permissions of the account default would be those of every pod in the namespace" $given.name -}}
+{{- end -}}
 {{- end }}
 
 {{- define "keyturn.connect.serviceAccount" -}}
