@@ -205,14 +205,8 @@ export function createKubeClient({ load, clock, userAgent, onRequest, mayWrite =
     async *watch(request: KubeRequest): AsyncGenerator<string> {
       const response = await send(request, 'watches');
       if (response.statusCode >= 400) throw await refusal(request, response, clock.now());
-      const decoder = new TextDecoder();
-      let rest = '';
       try {
-        for await (const chunk of response.body) {
-          const lines = (rest + decoder.decode(chunk as Uint8Array, { stream: true })).split('\n');
-          rest = lines.pop() ?? '';
-          yield* lines;
-        }
+        yield* linesOf(response.body);
       } catch (error) {
         throw new KubeError(request.method, request.path, 0, transportCode(error) ?? 'RequestFailed');
       }
@@ -225,6 +219,21 @@ export function createKubeClient({ load, clock, userAgent, onRequest, mayWrite =
       await Promise.all([session?.requests.destroy(), session?.watches.destroy()]);
     },
   };
+}
+
+/** What stands after the last end of a line is dropped. A long line is put together once, at its end: its time grows with its length alone. */
+async function* linesOf(body: AsyncIterable<unknown>): AsyncGenerator<string> {
+  const decoder = new TextDecoder();
+  let begun: string[] = [];
+  for await (const chunk of body) {
+    const [first = '', ...others] = decoder.decode(chunk as Uint8Array, { stream: true }).split('\n');
+    begun.push(first);
+    const next = others.pop();
+    if (next === undefined) continue;
+    yield begun.join('');
+    yield* others;
+    begun = [next];
+  }
 }
 
 function isRead(method: KubeRequest['method']): boolean {

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
+import { z } from 'zod';
 import { annotations, fieldManager, group, kind, plural, version } from '../api/names.ts';
-import type { OnePasswordItemStatus } from '../api/onepassword-item.ts';
+import { consumerStatusSchema, itemStatusSchema, type OnePasswordItemStatus, secretStatusSchema } from '../api/onepassword-item.ts';
 import type { ObjectMeta, OwnerReference } from '../domain/object.ts';
 import { legacyFinalizers, reduceMeta, type ResourceType, type WireMeta, type WireObject } from './resource.ts';
 
@@ -22,12 +23,29 @@ export interface OnePasswordItem extends ObjectMeta {
 
 const lastApplied = 'kubectl.kubernetes.io/last-applied-configuration';
 
+/** As if it were not there, when it is of another kind: a definition that is not ours may let anything pass. */
+const part = <S extends z.ZodType>(schema: S) => schema.optional().catch(undefined);
+
+/** Conditions of others keep what they have, to be written back with ours. */
+const conditions = z.array(z.looseObject({ type: z.string(), status: z.string(), reason: part(z.string()), message: part(z.string()) }));
+const writtenSchema = z.object({
+  type: part(z.string()),
+  spec: part(z.object({ itemPath: part(z.string()) })),
+  status: part(
+    z.object({
+      observedGeneration: part(z.int()),
+      conditions: part(conditions),
+      item: part(itemStatusSchema),
+      // Of revisions whoever reads them takes what can be one.
+      secret: part(secretStatusSchema.extend({ dataWriters: part(z.string()), revisions: part(z.record(z.string(), z.unknown())) })),
+      consumers: part(consumerStatusSchema),
+    }),
+  ),
+});
+
 export function reduceOnePasswordItem(object: WireObject): OnePasswordItem {
-  const { metadata, spec, type, status } = object as WireObject & {
-    readonly spec?: { readonly itemPath?: string };
-    readonly type?: string;
-    readonly status?: OnePasswordItemStatus;
-  };
+  const { metadata } = object;
+  const { type, spec, status } = writtenSchema.parse(object);
   const { [lastApplied]: _, ...others } = metadata.annotations ?? {};
   return {
     ...reduceMeta(metadata),
@@ -38,7 +56,7 @@ export function reduceOnePasswordItem(object: WireObject): OnePasswordItem {
     annotations: others,
     type,
     itemPath: spec?.itemPath,
-    status: status ?? {},
+    status: (status ?? {}) as OnePasswordItemStatus,
   };
 }
 

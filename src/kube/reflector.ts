@@ -128,8 +128,8 @@ export async function listObjects<T extends ObjectMeta>(
       accept: accept('PartialObjectMetadataList', metadataOnly),
       signal,
     });
-    if (!isObject(page)) throw new KubeError('GET', path, 0, 'MalformedAnswer');
-    for (const item of page.items ?? []) objects.push(reduce(item));
+    if (!isObject(page) || !Array.isArray(page.items ?? [])) throw malformed('GET', path);
+    for (const item of page.items ?? []) objects.push(reduced(reduce, item, 'GET', path));
     resourceVersion = page.metadata.resourceVersion;
     next = page.metadata.continue || undefined;
   } while (next !== undefined);
@@ -168,10 +168,10 @@ async function* watch<T extends ObjectMeta>(options: ReflectorOptions<T>, positi
     switch (type) {
       case 'ADDED':
       case 'MODIFIED':
-        store.put(reduce(object));
+        store.put(reduced(reduce, object, 'WATCH', path));
         break;
       case 'DELETED':
-        store.remove(reduce(object));
+        store.remove(reduced(reduce, object, 'WATCH', path));
         break;
       case 'BOOKMARK':
         break;
@@ -182,14 +182,34 @@ async function* watch<T extends ObjectMeta>(options: ReflectorOptions<T>, positi
   }
 }
 
+/** An object that cannot be read is a fault of the server's, or of something before it: none that it serves is of another form. @throws KubeError */
+function reduced<T extends ObjectMeta>(reduce: Reduce<T>, object: WireObject, method: string, path: string): T {
+  try {
+    if (isNamed(object)) return reduce(object);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+  }
+  throw malformed(method, path);
+}
+
+function isNamed(object: unknown): boolean {
+  if (!isObject(object)) return false;
+  const { name, uid, namespace = '' } = (object as WireObject).metadata;
+  return typeof name === 'string' && typeof uid === 'string' && typeof namespace === 'string';
+}
+
+function malformed(method: string, path: string): KubeError {
+  return new KubeError(method, path, 0, 'MalformedAnswer');
+}
+
 function parseEvent(line: string, path: string): WireEvent {
   let event: unknown;
   try {
     event = JSON.parse(line);
   } catch {
-    throw new KubeError('WATCH', path, 0, 'MalformedAnswer');
+    throw malformed('WATCH', path);
   }
-  if (!isEvent(event)) throw new KubeError('WATCH', path, 0, 'MalformedAnswer');
+  if (!isEvent(event)) throw malformed('WATCH', path);
   return event;
 }
 

@@ -16,6 +16,7 @@ import {
   type WireMeta,
   type WireObject,
 } from './resource.ts';
+import { readRollout } from './wire-rollout.ts';
 
 /** A workload: which Secrets its pods consume, and what they are known to have. */
 export interface Workload extends ObjectMeta {
@@ -90,7 +91,7 @@ export interface LabelSelector {
 }
 
 /** A workload as the API server gives it, as far as any kind is read. */
-interface WireWorkload extends WireObject {
+export interface WireWorkload extends WireObject {
   readonly spec?: {
     readonly replicas?: number;
     readonly selector?: LabelSelector;
@@ -199,8 +200,10 @@ export function templateHistory(kind: WorkloadKind): Pick<KindDefinition, 'histo
 
 export function reduceWorkload(kind: WorkloadKind): (object: WireObject) => Workload {
   const { apiVersion } = definitions[kind];
+  const read = kind === 'Rollout' ? readRollout : (object: WireObject): WireWorkload => object;
   return (object) => {
-    const { metadata, spec = {}, status = {} } = object as WireWorkload;
+    const wire = read(object);
+    const { metadata, spec = {}, status = {} } = wire;
     const { template, workloadRef } = spec;
     const claim = kind === 'Deployment' ? reduceClaim(metadata.annotations, template?.metadata?.annotations) : undefined;
     const consumed = consumedKeys(template?.spec ?? {});
@@ -221,7 +224,7 @@ export function reduceWorkload(kind: WorkloadKind): (object: WireObject) => Work
       partition: spec.updateStrategy?.rollingUpdate?.partition ?? 0,
       deleting: metadata.deletionTimestamp !== undefined,
       observed: Number(status.observedGeneration ?? 0) >= (metadata.generation ?? 0),
-      rollout: rolloutState(kind, object),
+      rollout: rolloutState(kind, wire),
       restartAt: spec.restartAt ? Date.parse(spec.restartAt) : undefined,
       restartedAt: status.restartedAt ? Date.parse(status.restartedAt) : undefined,
       stableHash: kind === 'Rollout' ? status.stableRS : undefined,

@@ -201,3 +201,24 @@ describe('the owner reference of a resource', () => {
     expect(reference).toEqual({ apiVersion: 'onepassword.com/v1', kind: 'OnePasswordItem', name: 'db', uid: 'u' });
   });
 });
+
+describe('a resource whose definition let anything pass', () => {
+  it('is read as far as it can be', () => {
+    const conditions = [{ type: 'Ready', status: 'True', lastTransitionTime: null, severity: 'low' }];
+    const object = {
+      metadata: meta,
+      type: 5,
+      spec: { itemPath: {} },
+      status: { conditions, item: [], secret: { name: 'db' }, consumers: 'x' },
+    };
+    const { type, itemPath, status } = reduceOnePasswordItem(object);
+    expect([type, itemPath]).toEqual([undefined, undefined]);
+    expect(status).toEqual({ conditions });
+  });
+
+  it.each([null, 'x', 5, []])('asks for nothing when its specification and status are %j', (part) => {
+    const object = { metadata: meta, spec: part, status: part };
+    expect(reduceOnePasswordItem(object)).toMatchObject({ itemPath: undefined });
+    expect(reduceOnePasswordItem(object).status).toEqual({});
+  });
+});

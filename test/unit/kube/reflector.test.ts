@@ -115,6 +115,9 @@ describe('a list', () => {
     ['text', 200, '<html>'],
     ['no list', 200, {}],
     ['null', 200, 'null'],
+    ['a list of nothing that could be listed', 200, { ...list(1, []), items: 5 }],
+    ['an object without metadata', 200, { ...list(1, []), items: [{}] }],
+    ['an object without a name', 200, { ...list(1, []), items: [{ metadata: { resourceVersion: '1' } }] }],
   ])('is tried again after %s', async (_, status, body) => {
     const { api, failure, untilHeld, onSynced } = await reflect();
     (await api.next()).answer(status, body);
@@ -123,6 +126,20 @@ describe('a list', () => {
     await untilHeld('a@1');
     expect(onSynced).toHaveBeenCalledTimes(1);
   });
+});
+
+it('an object that cannot be read is a malformed answer, wherever it stands', async () => {
+  const reduce = ({ metadata }: WireObject): ObjectMeta => {
+    if (metadata.name === 'odd') throw new TypeError('parts is not iterable');
+    return reduceMeta(metadata);
+  };
+  const { api, failure, listed, untilHeld } = await reflect({ reduce });
+  (await api.next()).answer(200, list(1, [object('odd', 1)]));
+  expect((await failure()).error.reason).toBe('MalformedAnswer');
+  const watch = await listed(5, object('a', 1));
+  watch.write(event('MODIFIED', object('odd', 6)));
+  expect((await failure()).error.reason).toBe('MalformedAnswer');
+  await untilHeld('a@1');
 });
 
 describe('a watch', () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { WorkloadKind } from '../../../src/api/names.ts';
+import type { WireObject } from '../../../src/kube/resource.ts';
 import { formatSelector, reduceWorkload, type RolloutState, type Workload, workloadKey } from '../../../src/kube/workload.ts';
 
 const metadata = { namespace: 'ns', name: 'x', uid: 'u', resourceVersion: '1', generation: 4, creationTimestamp: '2026-01-01T00:00:00Z' };
@@ -205,4 +206,19 @@ it('a selector is written as a query', () => {
     { key: 'old', operator: 'DoesNotExist' },
   ];
   expect(formatSelector({ matchLabels: { app: 'shop' }, matchExpressions })).toBe('app=shop,tier in (web,api),env notin (dev),team,!old');
+});
+
+describe('a Rollout whose definition let anything pass', () => {
+  it('is read as far as it can be, with what is null or of another kind as absent', () => {
+    const container = { env: null, envFrom: [{ secretRef: { name: 'db' } }], volumeMounts: [{ name: 5, subPath: null }] };
+    const spec = { replicas: '3', paused: 'yes', selector: [], template: { spec: { containers: [container], volumes: null } } };
+    const workload = reduce('Rollout', spec, { conditions: 'none', availableReplicas: null });
+    expect([...workload.secrets]).toEqual([['db', { whole: true, required: [], optional: [] }]]);
+    expect([workload.paused, workload.scaledToZero, workload.rollout.failed]).toEqual([false, false, false]);
+    expect(formatSelector(workload.selector)).toBe('');
+  });
+
+  it.each([null, 'x', 5, [], { template: 'x' }, { template: { spec: { containers: {} } } }])('consumes nothing when it is %j', (spec) => {
+    expect(reduceWorkload('Rollout')({ metadata, spec } as WireObject).secrets.size).toBe(0);
+  });
 });
