@@ -102,9 +102,11 @@ export function clusterChecks({ config, kube, clock, server }: ClusterChecksOpti
   ): Promise<Finding[]> {
     return Promise.all(permissions.map((permission) => examineOne(permission)));
 
-    async function examineOne({ group: apiGroup, resource, verbs, lost }: Permission): Promise<Finding> {
+    async function examineOne({ group: apiGroup, resource, verbs, name: object, lost }: Permission): Promise<Finding> {
       const allowed = await Promise.all(
-        verbs.map((verb) => bounded(() => mayI(kube, { group: apiGroup, resource, verb, namespace }, signal))),
+        verbs.map((verb) =>
+          bounded(() => mayI(kube, { group: apiGroup, resource, verb, namespace, name: verb === 'create' ? undefined : object }, signal)),
+        ),
       );
       const missing = verbs.filter((_, index) => allowed[index] === false).join(', ');
       const name = `permission ${verbs.join(', ')} on ${resource} ${scopeOf(namespace)}`;

@@ -1,4 +1,4 @@
-import { group, plural } from '../api/names.ts';
+import { group, leaseName, plural } from '../api/names.ts';
 
 /** Something that the operator does with a kind of object. */
 export interface Permission {
@@ -7,6 +7,8 @@ export interface Permission {
   /** With a subresource as `onepassworditems/status`. */
   readonly resource: string;
   readonly verbs: readonly string[];
+  /** Of the only object that is meant. What is created is not bound to it: the API server looks at rights before it knows the name. */
+  readonly name?: string;
   /** What does not work without it, when all else does. */
   readonly lost?: string;
 }
@@ -49,7 +51,12 @@ export function watchPermissions(named: boolean, withRollouts: boolean): readonl
 }
 
 /** In the namespace of the operator, with leader election. */
-export const leasePermission: Permission = { group: 'coordination.k8s.io', resource: 'leases', verbs: ['get', 'create', 'update'] };
+export const leasePermission: Permission = {
+  group: 'coordination.k8s.io',
+  resource: 'leases',
+  verbs: ['get', 'create', 'update'],
+  name: leaseName,
+};
 
 /** Of the cluster, with `--metrics-secure`. */
 export const reviewPermissions: readonly Permission[] = [

@@ -9,6 +9,8 @@ export interface ResourceAccess {
   readonly verb: string;
   /** Undefined: in all namespaces. */
   readonly namespace: string | undefined;
+  /** Undefined: to all of them, or to one that has no name yet. */
+  readonly name?: string | undefined;
 }
 
 /** What comes of either review. */
@@ -18,13 +20,13 @@ interface WireReview {
 
 /** Whether we may do something, as the API server sees it. Nothing is stored: it only answers. @throws KubeError */
 export async function mayI(kube: Pick<KubeClient, 'request'>, asked: ResourceAccess, signal: AbortSignal): Promise<boolean> {
-  const { group, verb, namespace } = asked;
+  const { group, verb, namespace, name } = asked;
   const [resource, subresource] = asked.resource.split('/');
   const { status } = await review(
     kube,
     'authorization.k8s.io',
     'SelfSubjectAccessReview',
-    { resourceAttributes: { group, resource, subresource, verb, namespace } },
+    { resourceAttributes: { group, resource, subresource, verb, namespace, name } },
     signal,
   );
   return status?.allowed === true;

@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { parse } from 'yaml';
 import { type Config, readConfig } from '../../src/config.ts';
-import { leasePermission, type Permission, reviewPermissions, watchPermissions } from '../../src/doctor/permissions.ts';
+import { leasePermission, reviewPermissions, watchPermissions } from '../../src/doctor/permissions.ts';
 import { version } from '../../src/version.ts';
 import { everything, merged, minimal, nested, otherwise, type Values, type ValuesSchema, valuesSchema } from '../support/chart-values.ts';
+import { granted, needed } from '../support/granted.ts';
 import { containerOf, type Manifest, only, podOf, render, requireHelm, template } from '../support/helm.ts';
 
 beforeEach(requireHelm);
@@ -47,25 +48,6 @@ async function tokenVariables(values: object): Promise<readonly string[]> {
 
 async function deploymentName(values: Values): Promise<string> {
   return only(await render(merged(minimal, values), 'tools'), 'Deployment').metadata.name;
-}
-
-/** In which namespace something is allowed, and what: a line for each verb. */
-function allowed(roles: readonly Manifest[]): readonly string[] {
-  return roles
-    .flatMap(({ metadata, rules = [] }) =>
-      rules.flatMap(({ apiGroups, resources, verbs }) =>
-        apiGroups.flatMap((group) => resources.flatMap((resource) => lines(metadata.namespace, { group, resource, verbs }))),
-      ),
-    )
-    .toSorted();
-}
-
-function needed(namespace: string | undefined, permissions: readonly Permission[]): readonly string[] {
-  return permissions.flatMap((permission) => lines(namespace, permission));
-}
-
-function lines(namespace: string | undefined, { group, resource, verbs }: Permission): readonly string[] {
-  return verbs.map((verb) => `${namespace ?? 'everywhere'}: ${verb} ${resource}.${group}`);
 }
 
 function rolesOf(manifests: readonly Manifest[]): readonly Manifest[] {
@@ -316,7 +298,7 @@ describe('the operator', () => {
 describe('permissions', () => {
   it('are what the operator needs of the whole cluster', async () => {
     const manifests = await render(minimal);
-    expect(allowed(rolesOf(manifests))).toEqual(
+    expect(granted(rolesOf(manifests))).toEqual(
       [...needed(undefined, watchPermissions(false, true)), ...needed('keyturn', [leasePermission])].toSorted(),
     );
     expect(manifests.filter(({ kind, metadata }) => kind === 'ClusterRoleBinding' && !metadata.name.endsWith('-crd'))).toMatchObject([
@@ -328,7 +310,7 @@ describe('permissions', () => {
     const watchNamespace = ['team-a', 'team-b', 'keyturn', 'team-a'];
     const manifests = await render(withMinimal('operator.watchNamespace', watchNamespace));
     const each = [...new Set(watchNamespace)];
-    expect(allowed(rolesOf(manifests))).toEqual(
+    expect(granted(rolesOf(manifests))).toEqual(
       [...each.flatMap((namespace) => needed(namespace, watchPermissions(true, true))), ...needed('keyturn', [leasePermission])].toSorted(),
     );
     expect(manifests.filter(({ kind, metadata }) => kind.startsWith('Cluster') && !metadata.name.endsWith('-crd'))).toEqual([]);
@@ -336,9 +318,9 @@ describe('permissions', () => {
   });
 
   it('include the deletion of Secrets on request alone', async () => {
-    const granted = allowed(rolesOf(await render(withMinimal('operator.rbac.deleteSecrets', true))));
-    const usual = allowed(rolesOf(await render(minimal)));
-    expect(granted.filter((line) => !usual.includes(line))).toEqual(['everywhere: delete secrets.']);
+    const more = granted(rolesOf(await render(withMinimal('operator.rbac.deleteSecrets', true))));
+    const usual = granted(rolesOf(await render(minimal)));
+    expect(more.filter((line) => !usual.includes(line))).toEqual(['everywhere: delete secrets.']);
   });
 
   it('to ask for reviews are bound with secure metrics, and come with the cluster', async () => {

@@ -5,9 +5,10 @@ import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { parseAllDocuments, stringify } from 'yaml';
 import { readConfig } from '../../src/config.ts';
-import { leasePermission, type Permission, watchPermissions } from '../../src/doctor/permissions.ts';
+import { leasePermission, watchPermissions } from '../../src/doctor/permissions.ts';
 import { version } from '../../src/version.ts';
 import { kubectl } from '../support/control-plane.ts';
+import { granted, needed } from '../support/granted.ts';
 import type { Rule } from '../support/roles.ts';
 
 interface Pod {
@@ -63,25 +64,6 @@ function podOf(overlay: string): Pod {
   const pod = of(overlay, 'Deployment')[0]?.spec?.template;
   if (pod === undefined) throw new Error(`the overlay ${overlay} has no Deployment`);
   return pod;
-}
-
-/** In which namespace something is allowed, and what: a line for each verb. */
-function allowed(roles: readonly Manifest[]): readonly string[] {
-  return roles
-    .flatMap(({ metadata, rules = [] }) =>
-      rules.flatMap(({ apiGroups, resources, verbs }) =>
-        apiGroups.flatMap((group) => resources.flatMap((resource) => lines(metadata.namespace, { group, resource, verbs }))),
-      ),
-    )
-    .toSorted();
-}
-
-function needed(namespace: string | undefined, permissions: readonly Permission[]): readonly string[] {
-  return permissions.flatMap((permission) => lines(namespace, permission));
-}
-
-function lines(namespace = 'everywhere', { group, resource, verbs }: Permission): readonly string[] {
-  return verbs.map((verb) => `${namespace}: ${verb} ${resource} of ${group}`);
 }
 
 function names(manifests: readonly Manifest[]): readonly string[] {
@@ -160,14 +142,14 @@ describe('the permissions of the overlay', () => {
   const lease = needed('keyturn', [leasePermission]);
 
   it.each(['cluster-wide', 'ha'])('%s are those that the operator needs in all namespaces', (overlay) => {
-    expect(allowed(of(overlay, 'ClusterRole'))).toEqual(needed(undefined, watchPermissions(false, true)).toSorted());
-    expect(allowed(of(overlay, 'Role'))).toEqual(lease.toSorted());
+    expect(granted(of(overlay, 'ClusterRole'))).toEqual(needed(undefined, watchPermissions(false, true)).toSorted());
+    expect(granted(of(overlay, 'Role'))).toEqual(lease.toSorted());
   });
 
   it('namespaced are those that it needs in the namespaces that it watches, and none of the cluster', () => {
     expect(of('namespaced', 'ClusterRole')).toEqual([]);
     const everywhere = watched.flatMap((namespace) => needed(namespace, watchPermissions(true, true)));
-    expect(allowed(of('namespaced', 'Role'))).toEqual([...lease, ...everywhere].toSorted());
+    expect(granted(of('namespaced', 'Role'))).toEqual([...lease, ...everywhere].toSorted());
   });
 });
 

@@ -8,6 +8,7 @@ import { operatorNames } from './operator-accounts.ts';
 export interface Rule {
   readonly apiGroups: readonly string[];
   readonly resources: readonly string[];
+  readonly resourceNames?: readonly string[];
   readonly verbs: readonly string[];
 }
 
