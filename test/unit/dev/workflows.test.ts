@@ -6,7 +6,7 @@ interface Job {
   readonly uses?: string;
   readonly permissions?: unknown;
   readonly 'timeout-minutes'?: number;
-  readonly steps?: readonly { readonly uses?: string; readonly with?: Readonly<Record<string, unknown>> }[];
+  readonly steps?: readonly { readonly uses?: string; readonly run?: string; readonly with?: Readonly<Record<string, unknown>> }[];
 }
 
 interface Workflow {
@@ -45,4 +45,23 @@ it('no checkout leaves a token behind', () => {
   const checkouts = jobs.flatMap(([, { steps = [] }]) => steps.filter(({ uses }) => uses?.startsWith('actions/checkout@') === true));
   expect(checkouts.length).toBeGreaterThan(0);
   expect(checkouts.filter((step) => step.with?.['persist-credentials'] !== false)).toEqual([]);
+});
+
+it('a release gives the image its tag last, when it was started on both platforms, attested and signed', () => {
+  const { steps = [] } = new Map(jobs).get('release.yml image') ?? {};
+  const build = steps.find(({ uses }) => uses?.startsWith('docker/build-push-action@') === true);
+  expect(build?.with).toMatchObject({ platforms: 'linux/amd64,linux/arm64', outputs: expect.stringContaining('push-by-digest=true') });
+  expect(build?.with).not.toHaveProperty('tags');
+  const order = [
+    'docker/build-push-action',
+    'docker run',
+    'actions/attest-sbom',
+    'actions/attest-build-provenance',
+    'cosign sign',
+    '--tag',
+  ];
+  const places = order.map((what) => steps.findIndex(({ uses = '', run = '' }) => uses.startsWith(`${what}@`) || run.includes(what)));
+  expect(places).not.toContain(-1);
+  expect(places).toEqual(places.toSorted((one, other) => one - other));
+  expect(places.at(-1)).toBe(steps.length - 1);
 });
