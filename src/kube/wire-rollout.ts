@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { WireObject } from './resource.ts';
-import type { WireWorkload } from './workload.ts';
+import type { WireWorkload } from './wire-workload.ts';
 
 /** As if it were not there, when it is null or of another kind. */
 const part = <S extends z.ZodType>(schema: S) => schema.nullish().catch(undefined);

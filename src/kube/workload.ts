@@ -1,6 +1,6 @@
 import { annotations, type WorkloadKind } from '../api/names.ts';
 import { type SecretRecord, secretRecordSchema } from '../api/onepassword-item.ts';
-import { type ConsumedKeys, consumedKeys, type PodSpec } from '../domain/consumed-keys.ts';
+import { type ConsumedKeys, consumedKeys } from '../domain/consumed-keys.ts';
 import type { ObjectMeta } from '../domain/object.ts';
 import {
   controllerRevisions,
@@ -13,10 +13,10 @@ import {
   type ResourceType,
   rollouts,
   statefulSets,
-  type WireMeta,
   type WireObject,
 } from './resource.ts';
 import { readRollout } from './wire-rollout.ts';
+import type { LabelSelector, WireWorkload } from './wire-workload.ts';
 
 /** A workload: which Secrets its pods consume, and what they are known to have. */
 export interface Workload extends ObjectMeta {
@@ -84,38 +84,6 @@ export interface AnnotatedClaim {
 }
 
 type Annotations = Readonly<Record<string, string>>;
-
-export interface LabelSelector {
-  readonly matchLabels?: Readonly<Record<string, string>>;
-  readonly matchExpressions?: readonly { readonly key: string; readonly operator: string; readonly values?: readonly string[] }[];
-}
-
-/** A workload as the API server gives it, as far as any kind is read. */
-export interface WireWorkload extends WireObject {
-  readonly spec?: {
-    readonly replicas?: number;
-    readonly selector?: LabelSelector;
-    readonly paused?: boolean;
-    readonly template?: { readonly metadata?: Partial<WireMeta>; readonly spec?: PodSpec };
-    readonly updateStrategy?: { readonly type?: string; readonly rollingUpdate?: { readonly partition?: number } };
-    readonly workloadRef?: { readonly kind?: string; readonly name?: string };
-    readonly restartAt?: string;
-  };
-  readonly status?: {
-    /** A Rollout writes it as text. */
-    readonly observedGeneration?: number | string;
-    readonly replicas?: number;
-    readonly updatedReplicas?: number;
-    readonly availableReplicas?: number;
-    readonly desiredNumberScheduled?: number;
-    readonly updatedNumberScheduled?: number;
-    readonly numberAvailable?: number;
-    readonly conditions?: readonly { readonly type: string; readonly reason?: string }[];
-    readonly phase?: string;
-    readonly restartedAt?: string;
-    readonly stableRS?: string;
-  };
-}
 
 /** What differs from kind to kind. */
 interface KindDefinition {

@@ -128,12 +128,14 @@ describe('a list', () => {
   });
 });
 
+/** Finds that an object named `odd` is of another form. */
+function reduceUnlessOdd({ metadata }: WireObject): ObjectMeta {
+  if (metadata.name === 'odd') throw new TypeError('parts is not iterable');
+  return reduceMeta(metadata);
+}
+
 it('an object that cannot be read is a malformed answer, wherever it stands', async () => {
-  const reduce = ({ metadata }: WireObject): ObjectMeta => {
-    if (metadata.name === 'odd') throw new TypeError('parts is not iterable');
-    return reduceMeta(metadata);
-  };
-  const { api, failure, listed, untilHeld } = await reflect({ reduce });
+  const { api, failure, listed, untilHeld } = await reflect({ reduce: reduceUnlessOdd });
   (await api.next()).answer(200, list(1, [object('odd', 1)]));
   expect((await failure()).error.reason).toBe('MalformedAnswer');
   const watch = await listed(5, object('a', 1));
