@@ -80,6 +80,7 @@ describe('values', () => {
     ['operator.watchNamespace', 'team-a'],
     ['operator.watchNamespace', ['Team A']],
     ['operator.pollingInterval', 0],
+    ['operator.probes.port', 8080],
     ['operator.restartDebounce', 5],
     ['operator.podAnnotations', { number: 1 }],
     ['operator.connectUrl', 'onepassword-connect:8080'],
@@ -421,6 +422,13 @@ describe('a Connect server of the release', () => {
       ['1password/connect-api:1.8.2', session],
       ['1password/connect-sync:1.8.2', session],
     ]);
+  });
+
+  it('may write to its root, which Pod Security allows, and nothing else that it does not need', async () => {
+    const { spec } = podOf(only(await render({ connect: { create: true } }), 'Deployment', 'onepassword-connect'));
+    const own = { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } };
+    expect(spec.containers.map(({ securityContext }) => securityContext)).toEqual([own, own]);
+    expect(spec.initContainers?.map(({ securityContext }) => securityContext)).toEqual([{ ...own, readOnlyRootFilesystem: true }]);
   });
 
   it('is asked by https when it serves that', async () => {

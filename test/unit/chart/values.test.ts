@@ -86,6 +86,10 @@ describe('the schema of values', () => {
 describe('the values', () => {
   const own = fileKeys.filter((key) => Object.hasOwn(operator, key) && settingOf(key).default !== undefined);
 
+  test('let the Job of the definition end before Helm, which waits five minutes, gives up', () => {
+    expect((defaultValues['crds'] as { readonly activeDeadlineSeconds: number }).activeDeadlineSeconds).toBeLessThan(5 * 60);
+  });
+
   test.each(own)('have the default of the operator for %s', (key) => {
     const held = operator[key];
     expect(Array.isArray(held) ? held.join(',') : String(held)).toBe(settingOf(key).default);
