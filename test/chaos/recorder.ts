@@ -1,0 +1,233 @@
+import { waitFor } from '../../dev/control-plane/wait.ts';
+import { annotations } from '../../src/api/names.ts';
+import { parseRevisions } from '../../src/domain/revisions.ts';
+import { type KubeClient, KubeError } from '../../src/kube/client.ts';
+import { onePasswordItems } from '../../src/kube/objects.ts';
+import {
+  collectionPath,
+  daemonSets,
+  deployments,
+  type ResourceType,
+  secrets,
+  statefulSets,
+  type WireMeta,
+} from '../../src/kube/resource.ts';
+import { systemClock } from '../../src/runtime/clock.ts';
+import { createSemaphore } from '../../src/runtime/semaphore.ts';
+import type { Gap, PodState, ResourceState, SecretState, Version, Versions, WorkloadState } from './history.ts';
+import type { Use } from './world.ts';
+
+/** In the pod template of a workload: JSON of its uses. */
+export const usesAnnotation = 'chaos.example.test/uses';
+
+/** Records every version of Secrets, resources, workloads and pods of a namespace, whatever becomes of the API server. */
+export interface Recorder {
+  readonly secrets: Versions<SecretState>;
+  readonly resources: Versions<ResourceState>;
+  readonly workloads: Versions<WorkloadState>;
+  pods(): readonly PodState[];
+  readonly gaps: readonly Gap[];
+  /** When something was last written by anybody, in milliseconds since the epoch. */
+  lastChange(): number;
+  /** Resolves when all that the API server had written by now has been seen. */
+  caughtUp(): Promise<void>;
+  close(): Promise<void>;
+}
+
+interface Wire {
+  readonly metadata: WireMeta;
+  readonly data?: Readonly<Record<string, string>>;
+  readonly spec?: { readonly template?: { readonly metadata?: { readonly annotations?: Readonly<Record<string, string>> } } };
+}
+
+interface List {
+  readonly metadata: { readonly resourceVersion: string };
+  readonly items: readonly Wire[];
+}
+
+type Seen = (object: Wire, rv: bigint, gone: boolean) => void;
+
+/** One kind that is followed. */
+interface Followed {
+  readonly type: ResourceType;
+  readonly seen: Seen;
+  readonly present: Map<string, Wire>;
+  rv: bigint;
+}
+
+const pods: ResourceType = { root: '/api/v1', plural: 'pods' };
+/** A hole of more versions than this is noted, and not filled. */
+const maxFilled = 1_500n;
+const retryPause = 200;
+
+/** Resolves when it has begun. Versions that a watch has missed are read one by one, at each resource version that there was. */
+export async function startRecorder(kube: KubeClient, namespace: string): Promise<Recorder> {
+  const stop = new AbortController();
+  const secretVersions = new Map<string, Version<SecretState>[]>();
+  const resourceVersions = new Map<string, Version<ResourceState>[]>();
+  const workloadVersions = new Map<string, Version<WorkloadState>[]>();
+  const livePods = new Map<string, PodState>();
+  const gaps: Gap[] = [];
+  const bounded = createSemaphore(8);
+  let lastChange = Date.now();
+
+  const podSeen: Seen = ({ metadata }, rv, gone) => {
+    if (gone || metadata.deletionTimestamp !== undefined) return void livePods.delete(metadata.uid);
+    if (livePods.has(metadata.uid)) return;
+    livePods.set(metadata.uid, { name: metadata.name, workload: metadata.labels?.['app'] ?? '', rv, at: Date.now() });
+  };
+
+  const workloadSeen = versionsInto(workloadVersions, workloadState);
+  const followed: readonly Followed[] = [
+    { type: secrets, seen: versionsInto(secretVersions, secretState) },
+    { type: onePasswordItems, seen: versionsInto(resourceVersions, resourceState) },
+    { type: deployments, seen: workloadSeen },
+    { type: statefulSets, seen: workloadSeen },
+    { type: daemonSets, seen: workloadSeen },
+    { type: pods, seen: podSeen },
+  ].map((kind) => ({ ...kind, present: new Map(), rv: 0n }));
+
+  const list = (type: ResourceType, at?: bigint): Promise<List> =>
+    kube.request({
+      method: 'GET',
+      path: collectionPath(type, namespace),
+      ...(at !== undefined && { query: { resourceVersion: String(at), resourceVersionMatch: 'Exact' } }),
+    });
+
+  function take(kind: Followed, object: Wire, rv: bigint, gone: boolean): void {
+    const { uid } = object.metadata;
+    if (gone) kind.present.delete(uid);
+    else kind.present.set(uid, object);
+    kind.rv = rv;
+    lastChange = Date.now();
+    kind.seen(object, rv, gone);
+  }
+
+  /** What differs from what was known has changed by then. */
+  function takeList(kind: Followed, { items }: List, rv: bigint): void {
+    const there = new Map(items.map((item) => [item.metadata.uid, item]));
+    for (const [uid, object] of kind.present) if (!there.has(uid)) take(kind, object, rv, true);
+    for (const item of items) {
+      const { uid, resourceVersion } = item.metadata;
+      if (kind.present.get(uid)?.metadata.resourceVersion !== resourceVersion) take(kind, item, BigInt(resourceVersion), false);
+    }
+    kind.rv = rv;
+  }
+
+  async function relist(kind: Followed): Promise<void> {
+    const now = await list(kind.type);
+    const to = BigInt(now.metadata.resourceVersion);
+    if (kind.rv > 0n && to > kind.rv + 1n) await fill(kind, to);
+    takeList(kind, now, to);
+  }
+
+  async function fill(kind: Followed, to: bigint): Promise<void> {
+    const from = kind.rv;
+    const note = (): void => void gaps.push({ kind: kind.type.plural, from, to });
+    if (to - from > maxFilled) return note();
+    const between = Array.from({ length: Number(to - from) - 1 }, (_, index) => from + BigInt(index) + 1n);
+    try {
+      const lists = await Promise.all(between.map((rv) => bounded(async () => [rv, await list(kind.type, rv)] as const)));
+      for (const [rv, found] of lists) takeList(kind, found, rv);
+    } catch (error) {
+      if (!(error instanceof KubeError) || ![400, 410].includes(error.status)) throw error;
+      note();
+    }
+  }
+
+  async function watch(kind: Followed): Promise<void> {
+    const query = { watch: 'true', allowWatchBookmarks: 'true', resourceVersion: String(kind.rv) };
+    const path = collectionPath(kind.type, namespace);
+    for await (const line of kube.watch({ method: 'GET', path, query, signal: stop.signal })) {
+      const { type, object } = JSON.parse(line) as { readonly type: string; readonly object: Wire & { readonly code?: number } };
+      if (type === 'ERROR') throw new KubeError('GET', path, object.code ?? 0, 'Expired');
+      const rv = BigInt(object.metadata.resourceVersion);
+      if (type === 'BOOKMARK') kind.rv = rv;
+      else take(kind, object, rv, type === 'DELETED');
+    }
+  }
+
+  async function follow(kind: Followed): Promise<void> {
+    while (!stop.signal.aborted) {
+      try {
+        await watch(kind);
+      } catch (error) {
+        if (stop.signal.aborted) return;
+        if (error instanceof KubeError && error.status === 410) await relist(kind).catch(() => {});
+        await new Promise<void>((resolve) => systemClock.after(retryPause, resolve));
+      }
+    }
+  }
+
+  // A definition that is new takes a moment to be served.
+  await Promise.all(
+    followed.map((kind) =>
+      waitFor(`a list of ${kind.type.plural}`, async () => relist(kind).then(() => true as const), { deadlineMs: 30_000 }),
+    ),
+  );
+  const ended = Promise.all(followed.map((kind) => follow(kind)));
+
+  return {
+    secrets: secretVersions,
+    resources: resourceVersions,
+    workloads: workloadVersions,
+    pods: () => [...livePods.values()],
+    gaps,
+    lastChange: () => lastChange,
+    async caughtUp() {
+      // What is there now and has not been seen comes by the watch, or is there by now.
+      for (const kind of followed) {
+        const { items } = await list(kind.type);
+        const missing = (): boolean =>
+          items.some(({ metadata }) => {
+            const known = kind.present.get(metadata.uid);
+            return known === undefined
+              ? kind.rv < BigInt(metadata.resourceVersion)
+              : BigInt(known.metadata.resourceVersion) < BigInt(metadata.resourceVersion);
+          });
+        const end = performance.now() + 30_000;
+        while (missing()) {
+          if (performance.now() > end) throw new Error(`the watcher of ${kind.type.plural} has fallen behind`);
+          await new Promise<void>((resolve) => systemClock.after(20, resolve));
+        }
+      }
+    },
+    async close() {
+      stop.abort();
+      await ended;
+    },
+  };
+}
+
+function versionsInto<T>(versions: Map<string, Version<T>[]>, stateOf: (object: Wire) => T): Seen {
+  return (object, rv, gone) => {
+    const { name, uid } = object.metadata;
+    const version = { at: Date.now(), rv, gone, uid, state: stateOf(object) };
+    const before = versions.get(name);
+    if (before === undefined) versions.set(name, [version]);
+    else before.push(version);
+  };
+}
+
+function secretState({ metadata, data = {} }: Wire): SecretState {
+  return {
+    owners: (metadata.ownerReferences ?? []).map(({ uid }) => uid),
+    data: Object.fromEntries(Object.entries(data).map(([key, value]) => [key, Buffer.from(value, 'base64').toString()])),
+    itemVersion: metadata.annotations?.[annotations.itemVersion],
+    revision: Math.max(0, ...Object.values(parseRevisions(metadata.annotations?.[annotations.revisions])).map(Math.abs)),
+  };
+}
+
+function resourceState({ metadata }: Wire): ResourceState {
+  return { optIn: metadata.annotations?.[annotations.autoRestart] };
+}
+
+function workloadState({ metadata, spec }: Wire): WorkloadState {
+  const notes = spec?.template?.metadata?.annotations ?? {};
+  return {
+    optIn: metadata.annotations?.[annotations.autoRestart],
+    uses: JSON.parse(notes[usesAnnotation] ?? '[]') as readonly Use[],
+    restarted: notes[annotations.lastRestarted],
+    known: notes[annotations.knownRevisions],
+  };
+}

@@ -1,0 +1,108 @@
+import { editMark, type History, type Interval, presentOf, sameData, type SecretState, type Version } from './history.ts';
+import { subtract } from './intervals.ts';
+import { clock, describeDifference, secretHistory, type Violation } from './violation.ts';
+
+/** How long a Secret may be missing while all that it needs answers, in milliseconds. */
+export const absenceAllowed = 8_000;
+/** After an outage, or a change of leader, so much does not count: the gate, and watches that are opened anew, have pauses of five seconds. */
+export const warmUp = 6_000;
+/** What the client did shows at the watcher this much later at most: it may have to list anew after an outage. In milliseconds. */
+const watchDelay = 30_000;
+
+/** Every Secret of a resource that is there equals the item as it is. */
+export function secretsEqualItems(history: History): readonly Violation[] {
+  return [...history.items].flatMap(([name, states]) => {
+    if (presentOf(history.resources, name) === undefined) return [];
+    const wanted = states.at(-1)?.data ?? {};
+    const secret = presentOf(history.secrets, name);
+    const detail =
+      secret === undefined
+        ? 'there is none'
+        : sameData(secret.state.data, wanted)
+          ? undefined
+          : describeDifference(history, name, secret.state, wanted);
+    return detail === undefined ? [] : [violationOf(history, 'a Secret equals its item', name, detail)];
+  });
+}
+
+/**
+ * No Secret was absent or empty but by the client, and then no longer than until shortly after Connect and the API server answered. Neither
+ * did one ever hold what its item never held, but by the client.
+ */
+export function secretsStay(history: History): readonly Violation[] {
+  const invariant = 'a Secret stays whole';
+  return [...history.secrets].flatMap(([name, versions]) => {
+    const owing = requestsOf(history, name);
+    return versions.flatMap((version, index) => {
+      const before = versions[index - 1];
+      const wrong = wrongOf(history, name, version);
+      if (wrong === undefined || (before !== undefined && isUntouched(before, version))) return [];
+      const excused = owing.take(version);
+      return excused
+        ? []
+        : [violationOf(history, invariant, name, `${wrong} at ${version.rv} (${clock(version.at)}), and not by the client`)];
+    });
+  });
+}
+
+/** What the client took away, and what new resources ask for, comes soon where all that it needs answers. */
+export function secretsComeBack(history: History, end: number): readonly Violation[] {
+  return [...history.resources.keys()].flatMap((name) =>
+    lacks(history, name, end).flatMap((lack) => {
+      const time = servedTime(history.served, lack);
+      if (time <= absenceAllowed) return [];
+      const detail = `missing or empty from ${clock(lack.from)} to ${clock(lack.to)}, ${time} ms of which all that it needs answered`;
+      return [violationOf(history, 'a Secret comes back', name, detail)];
+    }),
+  );
+}
+
+/** How much of an interval was served, warm-ups left out, in milliseconds. */
+export function servedTime(served: readonly Interval[], { from, to }: Interval): number {
+  return served.reduce((sum, part) => sum + Math.max(0, Math.min(part.to, to) - Math.max(part.from, from) - warmUp), 0);
+}
+
+function violationOf(history: History, invariant: string, name: string, detail: string): Violation {
+  return { invariant, object: `Secret/${name}`, detail, history: secretHistory(history, name) };
+}
+
+/** What is wrong with one version: undefined when it holds what the item has held. */
+function wrongOf(history: History, name: string, { gone, state }: Version<SecretState>): string | undefined {
+  if (gone) return 'gone';
+  if (Object.keys(state.data).length === 0) return 'empty';
+  if (Object.values(state.data).some((value) => value.includes(editMark))) return 'edited';
+  return (history.items.get(name) ?? []).some(({ data }) => sameData(data, state.data)) ? undefined : 'with what its item never held';
+}
+
+/** Only the metadata moved. */
+function isUntouched(before: Version<SecretState>, { gone, uid, state }: Version<SecretState>): boolean {
+  return !before.gone && !gone && before.uid === uid && sameData(before.state.data, state.data);
+}
+
+/** The requests of the client that may explain what became of a Secret. Each explains one version. */
+function requestsOf(history: History, name: string): { take(version: Version<SecretState>): boolean } {
+  const left = history.interventions.filter(({ secret }) => secret === name).map((one) => ({ ...one, left: one.attempts }));
+  return {
+    take({ at, gone, state }) {
+      const explains = (what: string): boolean =>
+        gone ? what.startsWith('delete-') : what === (Object.keys(state.data).length === 0 ? 'empty-secret' : 'edit-secret');
+      const found = left.find((one) => one.left > 0 && explains(one.what) && one.from <= at && at <= one.to + watchDelay);
+      if (found !== undefined) found.left -= 1;
+      return found !== undefined;
+    },
+  };
+}
+
+/** When a resource was there, and its Secret was not, or empty. */
+function lacks(history: History, name: string, end: number): readonly Interval[] {
+  const resources = presence(history.resources.get(name) ?? [], end, () => true);
+  const secrets = presence(history.secrets.get(name) ?? [], end, ({ state }) => Object.keys(state.data).length > 0);
+  return resources.flatMap((there) => subtract(there, secrets));
+}
+
+function presence<T>(versions: readonly Version<T>[], end: number, counts: (version: Version<T>) => boolean): readonly Interval[] {
+  return versions.flatMap((version, index) => {
+    const to = versions[index + 1]?.at ?? end;
+    return version.gone || !counts(version) || to <= version.at ? [] : [{ from: version.at, to }];
+  });
+}

@@ -1,0 +1,51 @@
+import { differingKeys, editMark, type History, sameData, type SecretState, type Version } from './history.ts';
+
+/** A write that brought a Secret other values of its item. */
+export interface ValueChange {
+  readonly secret: string;
+  readonly at: number;
+  readonly rv: bigint;
+  /** Keys whose value differs from the one before. */
+  readonly keys: readonly string[];
+  /** Somebody else wrote the Secret, or deleted it, since: what pods have is unknown, and all keys may count as changed. */
+  readonly unknown: boolean;
+  /** The latest that the Secret names then. */
+  readonly revision: number;
+}
+
+/**
+ * The changes of a Secret's values, in order. What the client wrote and what repaired that is none, nor is the first version, nor that for a new
+ * resource whose Secret is a new one.
+ */
+export function valueChanges(history: History, secret: string): readonly ValueChange[] {
+  const changes: ValueChange[] = [];
+  let last: Version<SecretState> | undefined;
+  let touched = false;
+  for (const version of history.secrets.get(secret) ?? []) {
+    if (version.gone || !isOfItem(history, secret, version)) {
+      touched = true;
+      continue;
+    }
+    const begins = last === undefined || (last.uid !== version.uid && !shareOwner(last, version));
+    if (!begins && last !== undefined) {
+      const unknown = touched || last.uid !== version.uid;
+      const keys = differingKeys(last.state.data, version.state.data);
+      const moved = last.state.itemVersion !== version.state.itemVersion;
+      if (keys.length > 0 || (unknown && moved)) {
+        changes.push({ secret, at: version.at, rv: version.rv, keys, unknown, revision: version.state.revision });
+      }
+    }
+    last = version;
+    touched = false;
+  }
+  return changes;
+}
+
+function isOfItem(history: History, secret: string, { state: { data } }: Version<SecretState>): boolean {
+  if (Object.values(data).some((value) => value.includes(editMark))) return false;
+  return (history.items.get(secret) ?? []).some((item) => sameData(item.data, data));
+}
+
+function shareOwner(a: Version<SecretState>, b: Version<SecretState>): boolean {
+  return a.state.owners.some((owner) => b.state.owners.includes(owner));
+}
