@@ -81,10 +81,10 @@ async function hookAccount(): Promise<string> {
   );
   await kubectl(['apply', '--server-side', '-f', '-'], hooks.map((hook) => stringify(hook)).join('---\n'));
   const { name } = namespace;
-  onTestFinished(() => kubectl(['delete', 'clusterrole,clusterrolebinding', `${name}-keyturn-crd`, '--ignore-not-found']).then(() => {}));
+  onTestFinished(() => kubectl(['delete', 'clusterrole,clusterrolebinding', `${name}:keyturn-crd`, '--ignore-not-found']).then(() => {}));
   const { kubeconfig, username } = await cluster.user(`${name}/keyturn-crd`);
   // The API server reads roles from a cache.
-  await kubectl(['wait', '--for=create', `clusterrolebinding/${name}-keyturn-crd`, '--timeout=20s']);
+  await kubectl(['wait', '--for=create', `clusterrolebinding/${name}:keyturn-crd`, '--timeout=20s']);
   expect(username).toBe(`system:serviceaccount:${name}:keyturn-crd`);
   return kubeconfig;
 }

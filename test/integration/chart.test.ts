@@ -2,13 +2,13 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
-import { parse } from 'yaml';
+import { parse, stringify } from 'yaml';
 import { type Config, readConfig } from '../../src/config.ts';
 import { leasePermission, reviewPermissions, watchPermissions } from '../../src/doctor/permissions.ts';
 import { version } from '../../src/version.ts';
 import { everything, merged, minimal, nested, otherwise, type Values, type ValuesSchema, valuesSchema } from '../support/chart-values.ts';
 import { granted, needed } from '../support/granted.ts';
-import { containerOf, type Manifest, only, podOf, render, requireHelm, template } from '../support/helm.ts';
+import { chart, containerOf, helm, type Manifest, manifestsOf, only, podOf, render, requireHelm, template } from '../support/helm.ts';
 
 beforeEach(requireHelm);
 
@@ -48,6 +48,14 @@ async function tokenVariables(values: object): Promise<readonly string[]> {
 
 async function deploymentName(values: Values): Promise<string> {
   return only(await render(merged(minimal, values), 'tools'), 'Deployment').metadata.name;
+}
+
+/** Of the roles and bindings of a release that are in no namespace. */
+async function clusterWideNames(release: string, namespace: string, values: Values): Promise<readonly string[]> {
+  const { stdout, stderr } = await helm(['template', release, chart, '--namespace', namespace, '--values', '-'], stringify(values));
+  expect(stderr).toBe('');
+  const roles = manifestsOf(stdout).filter(({ kind }) => /^ClusterRole(Binding)?$/.test(kind));
+  return roles.map(({ metadata }) => metadata.name).toSorted();
 }
 
 function rolesOf(manifests: readonly Manifest[]): readonly Manifest[] {
@@ -303,7 +311,7 @@ describe('permissions', () => {
       [...needed(undefined, watchPermissions(false, true)), ...needed('keyturn', [leasePermission])].toSorted(),
     );
     expect(manifests.filter(({ kind, metadata }) => kind === 'ClusterRoleBinding' && !metadata.name.endsWith('-crd'))).toMatchObject([
-      { roleRef: { kind: 'ClusterRole', name: 'keyturn-keyturn' }, subjects: [{ name: 'keyturn', namespace: 'keyturn' }] },
+      { roleRef: { kind: 'ClusterRole', name: 'keyturn:keyturn' }, subjects: [{ name: 'keyturn', namespace: 'keyturn' }] },
     ]);
   });
 
@@ -330,6 +338,17 @@ describe('permissions', () => {
     );
     expect(bindings).toMatchObject([{ kind: 'ClusterRoleBinding', subjects: [{ name: 'keyturn' }] }]);
     expect(reviewPermissions.map(({ resource }) => resource)).toEqual(['tokenreviews', 'subjectaccessreviews']);
+  });
+
+  it('have names of their own in the cluster for each release, whatever hyphens are in those of the release and the namespace', async () => {
+    const values = withMinimal('operator.metricsSecure', true);
+    const [one, other] = await Promise.all([
+      clusterWideNames('a-keyturn', 'team', values),
+      clusterWideNames('keyturn', 'team-a', values),
+    ]);
+    expect(one).toEqual(['team:a-keyturn', 'team:a-keyturn', 'team:a-keyturn-crd', 'team:a-keyturn-crd', 'team:a-keyturn-metrics']);
+    expect(other).toHaveLength(one.length);
+    expect(other.filter((name) => one.includes(name))).toEqual([]);
   });
 
   it('are never those of the account that pods have who name none', async () => {

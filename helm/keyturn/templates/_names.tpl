@@ -11,6 +11,14 @@
 {{- end -}}
 {{- end }}
 
+{{/*
+What is not in a namespace, told apart by release and namespace. No name of a namespace or a release has a colon: with a hyphen,
+a-keyturn in team would be keyturn in team-a.
+*/}}
+{{- define "keyturn.clusterWide" -}}
+{{- printf "%s:%s" .Release.Namespace (include "keyturn.fullname" .) -}}
+{{- end }}
+
 {{/* Never the account "default": every pod of the namespace that names none would get the permissions. */}}
 {{- define "keyturn.serviceAccount" -}}
 {{- $given := .Values.operator.serviceAccount -}}
