@@ -3,7 +3,7 @@ import { backoffDelay } from '../runtime/backoff.ts';
 import { type Clock, pause } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
 import { KubeError, type KubeClient } from './client.ts';
-import type { Reduce, WireObject } from './resource.ts';
+import { isWireObject, type Reduce, type WireObject } from './resource.ts';
 import { isNewer, type Store } from './store.ts';
 
 export interface ReflectorOptions<T extends ObjectMeta> {
@@ -185,17 +185,11 @@ async function* watch<T extends ObjectMeta>(options: ReflectorOptions<T>, positi
 /** An object that cannot be read is a fault of the server's, or of something before it: none that it serves is of another form. @throws KubeError */
 function reduced<T extends ObjectMeta>(reduce: Reduce<T>, object: WireObject, method: string, path: string): T {
   try {
-    if (isNamed(object)) return reduce(object);
+    if (isWireObject(object)) return reduce(object);
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
   }
   throw malformed(method, path);
-}
-
-function isNamed(object: unknown): boolean {
-  if (!isObject(object)) return false;
-  const { name, uid, namespace = '' } = (object as WireObject).metadata;
-  return typeof name === 'string' && typeof uid === 'string' && typeof namespace === 'string';
 }
 
 function malformed(method: string, path: string): KubeError {

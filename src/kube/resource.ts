@@ -57,6 +57,28 @@ export interface WireObject {
   readonly metadata: WireMeta;
 }
 
+/** True for an object whose metadata are as the API server gives those of each. */
+export function isWireObject(value: unknown): value is WireObject {
+  if (!isRecord(value) || !isRecord(value['metadata'])) return false;
+  const { name, uid, resourceVersion, namespace = '', labels = {}, annotations = {}, ...lists } = value['metadata'];
+  const { ownerReferences = [], finalizers = [], managedFields = [] } = lists;
+  return (
+    [name, uid, resourceVersion, namespace].every(isText) &&
+    [labels, annotations].every((texts) => isRecord(texts) && Object.values(texts).every(isText)) &&
+    [ownerReferences, managedFields].every((list) => Array.isArray(list) && list.every(isRecord)) &&
+    Array.isArray(finalizers) &&
+    finalizers.every(isText)
+  );
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string';
+}
+
 /** An object reduced to what its kind needs. */
 export type Reduce<T extends ObjectMeta> = (object: WireObject) => T;
 
