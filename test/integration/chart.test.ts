@@ -6,11 +6,24 @@ import { parse, stringify } from 'yaml';
 import { type Config, readConfig } from '../../src/config.ts';
 import { leasePermission, reviewPermissions, watchPermissions } from '../../src/doctor/permissions.ts';
 import { version } from '../../src/version.ts';
-import { everything, merged, minimal, nested, otherwise, type Values, type ValuesSchema, valuesSchema } from '../support/chart-values.ts';
+import {
+  defaultValues,
+  everything,
+  merged,
+  minimal,
+  nested,
+  otherwise,
+  type Values,
+  type ValuesSchema,
+  valuesSchema,
+} from '../support/chart-values.ts';
 import { granted, needed } from '../support/granted.ts';
 import { chart, containerOf, helm, type Manifest, manifestsOf, only, podOf, render, requireHelm, template } from '../support/helm.ts';
 
 beforeEach(requireHelm);
+
+/** The image of whoever says nothing about it, without a tag. */
+const { repository } = (defaultValues as { readonly operator: { readonly image: { readonly repository: string } } }).operator.image;
 
 const withMinimal = (path: string, value: unknown): Values => merged(minimal, nested(path, value));
 
@@ -117,6 +130,18 @@ describe('values', () => {
 
   it('may not be null where that is no value', async () => {
     expect(await refusal(withMinimal('operator.replicas', null))).toContain("at '/operator': missing property 'replicas'");
+  });
+
+  it.each([
+    ['connectUrl', 'https://me:hidden@connect:8080', 'the Secret of operator.token.name'],
+    ['httpsProxy', 'http://me:hidden@proxy:3128', 'set HTTPS_PROXY from a Secret in operator.customEnvVars'],
+    ['httpsProxy', 'me:hidden@proxy:3128', 'set HTTPS_PROXY from a Secret in operator.customEnvVars'],
+    ['httpProxy', 'http://me:hid/den@proxy:3128', 'set HTTP_PROXY from a Secret in operator.customEnvVars'],
+  ])('hold no password, where everybody could read it: %s', async (key, url, cure) => {
+    const said = await refusal(withMinimal(`operator.${key}`, url));
+    expect(said).toContain(`operator.${key} holds`);
+    expect(said).toContain(cure);
+    expect(said).not.toMatch(/hid/);
   });
 
   it('cannot turn on both ways to be scraped', async () => {
@@ -264,8 +289,8 @@ describe('the operator', () => {
   });
 
   it.each([
-    [{}, `keyturn:${version}`],
-    [{ tag: 'latest' }, 'keyturn:latest'],
+    [{}, `${repository}:${version}`],
+    [{ tag: 'latest' }, `${repository}:latest`],
     [{ repository: 'a.test:5000/b', tag: 'c', digest: `sha256:${'1'.repeat(64)}` }, `a.test:5000/b@sha256:${'1'.repeat(64)}`],
   ])('has the image of %j', async (image, expected) => {
     const manifests = await render(withMinimal('operator.image', image));
@@ -342,10 +367,7 @@ describe('permissions', () => {
 
   it('have names of their own in the cluster for each release, whatever hyphens are in those of the release and the namespace', async () => {
     const values = withMinimal('operator.metricsSecure', true);
-    const [one, other] = await Promise.all([
-      clusterWideNames('a-keyturn', 'team', values),
-      clusterWideNames('keyturn', 'team-a', values),
-    ]);
+    const [one, other] = await Promise.all([clusterWideNames('a-keyturn', 'team', values), clusterWideNames('keyturn', 'team-a', values)]);
     expect(one).toEqual(['team:a-keyturn', 'team:a-keyturn', 'team:a-keyturn-crd', 'team:a-keyturn-crd', 'team:a-keyturn-metrics']);
     expect(other).toHaveLength(one.length);
     expect(other.filter((name) => one.includes(name))).toEqual([]);
@@ -431,7 +453,9 @@ describe('a Connect server of the release', () => {
     const manifests = await render({ connect: { create: true, credentialsName: 'mine', credentialsKey: 'file' } });
     expect(await configOf(manifests)).toMatchObject({ connectHost: 'http://onepassword-connect:8080' });
     const { spec } = podOf(only(manifests, 'Deployment', 'onepassword-connect'));
-    expect(spec.initContainers).toMatchObject([{ image: `keyturn:${version}`, args: ['check-credentials', '/credentials/credentials'] }]);
+    expect(spec.initContainers).toMatchObject([
+      { image: `${repository}:${version}`, args: ['check-credentials', '/credentials/credentials'] },
+    ]);
     expect(spec.volumes).toContainEqual({
       name: 'credentials',
       secret: { secretName: 'mine', optional: true, items: [{ key: 'file', path: 'credentials' }] },

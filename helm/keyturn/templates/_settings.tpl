@@ -49,3 +49,17 @@
 {{- end -}}
 {{- end -}}
 {{- end }}
+
+{{/* A value stands in the Deployment and in what Helm keeps of the release. The message does not repeat it. */}}
+{{- define "keyturn.refuseCredentialsInUrls" -}}
+{{- $cures := dict
+  "connectUrl" "remove it; Connect asks for the token in the Secret of operator.token.name alone"
+  "httpsProxy" "leave operator.httpsProxy empty, and set HTTPS_PROXY from a Secret in operator.customEnvVars"
+  "httpProxy" "leave operator.httpProxy empty, and set HTTP_PROXY from a Secret in operator.customEnvVars"
+-}}
+{{- range $key, $cure := $cures -}}
+{{- if contains "@" (get $.Values.operator $key | default "") -}}
+{{- fail (printf "operator.%s holds what stands before an @, a user or a password, which everybody could read in the Deployment and in the release: %s" $key $cure) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
