@@ -48,7 +48,7 @@ interface WireList {
 
 interface WireEvent {
   readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR';
-  readonly object: WireObject & { readonly code?: number; readonly reason?: string };
+  readonly object: WireObject & { readonly code?: unknown };
 }
 
 /** Keeps a store equal to a collection of the API server until `signal` is aborted; no failure ends it. */
@@ -176,7 +176,7 @@ async function* watch<T extends ObjectMeta>(options: ReflectorOptions<T>, positi
       case 'BOOKMARK':
         break;
       case 'ERROR':
-        throw new KubeError('WATCH', path, object.code ?? 500, 'WatchError');
+        throw new KubeError('WATCH', path, Number.isInteger(object.code) ? Number(object.code) : 500, 'WatchError');
     }
     yield object.metadata.resourceVersion;
   }

@@ -144,6 +144,12 @@ it('an object that cannot be read is a malformed answer, wherever it stands', as
   await untilHeld('a@1');
 });
 
+it('an error of a watch tells nothing of what the server put in the place of its code', async () => {
+  const { listed, failure } = await reflect();
+  (await listed(5)).write(event('ERROR', { code: 'hunter2' }));
+  expect((await failure()).error).toMatchObject({ status: 500, message: 'WATCH /api/v1/things: 500 WatchError' });
+});
+
 describe('a watch', () => {
   it('brings what comes, changes and goes', async () => {
     const { listed, held } = await reflect();
