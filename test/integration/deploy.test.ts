@@ -3,10 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { parseAllDocuments, stringify } from 'yaml';
+import { parse, parseAllDocuments, stringify } from 'yaml';
 import { readConfig } from '../../src/config.ts';
 import { leasePermission, watchPermissions } from '../../src/doctor/permissions.ts';
 import { version } from '../../src/version.ts';
+import { newNamespaceName } from '../support/cluster.ts';
 import { kubectl } from '../support/control-plane.ts';
 import { granted, needed } from '../support/granted.ts';
 import type { Rule } from '../support/roles.ts';
@@ -53,6 +54,14 @@ async function renderOwn(kustomization: string): Promise<string> {
   onTestFinished(() => rm(folder, { recursive: true }));
   await writeFile(join(folder, 'kustomization.yaml'), kustomization.replaceAll('../deploy', '../../deploy'));
   return run(['kustomize', folder]);
+}
+
+/** Of those who say nothing about it, without a tag. */
+async function baseImage(): Promise<string> {
+  const { images } = parse(await readFile(new URL('../../deploy/base/kustomization.yaml', import.meta.url), 'utf8')) as {
+    readonly images: readonly [{ readonly name: string; readonly newName?: string }];
+  };
+  return images[0].newName ?? images[0].name;
 }
 
 /** The objects of one kind. */
@@ -113,8 +122,8 @@ describe.for(overlays)('the overlay %s', (overlay) => {
     expect(of(overlay, 'CustomResourceDefinition')).toEqual([]);
   });
 
-  it('runs this version', () => {
-    expect(podOf(overlay).spec.containers.map(({ image }) => image)).toEqual([`keyturn:${version}`]);
+  it('runs this version', async () => {
+    expect(podOf(overlay).spec.containers.map(({ image }) => image)).toEqual([`${await baseImage()}:${version}`]);
   });
 
   it('binds each of its roles to the operator, and to nobody else', () => {
@@ -177,6 +186,32 @@ it('is made one of your own as the README shows', async () => {
   const text = await renderOwn(example.replace('<your registry>', 'registry.example'));
   expect(text).toContain(`image: registry.example/keyturn:${version}`);
   expect(text).toContain('OP_CONNECT_HOST: http://onepassword-connect.onepassword.svc:8080');
+});
+
+it('leaves ConfigMaps of before that the commands of the README find, and delete', async () => {
+  const readme = await readFile(new URL('../../deploy/README.md', import.meta.url), 'utf8');
+  const namespace = newNamespaceName();
+  await submitNamespace(namespace);
+  const [made] = of('cluster-wide', 'ConfigMap');
+  const [deployment] = of('cluster-wide', 'Deployment');
+  const now = made?.metadata.name ?? '';
+  const objects = [made, { ...made, metadata: { ...made?.metadata, name: 'keyturn-before' } }, deployment].map((object) => ({
+    ...object,
+    metadata: { ...object?.metadata, namespace },
+  }));
+  await run(['apply', '--server-side', '-f', '-'], objects.map((object) => stringify(object)).join('---\n'));
+
+  const [, path = ''] = /get deployment keyturn -o jsonpath='(.*)'/.exec(readme) ?? [];
+  expect(await run(['-n', namespace, 'get', 'deployment', 'keyturn', '-o', `jsonpath=${path}`])).toBe(now);
+  const [, options = ''] = /^kubectl -n keyturn delete configmap (.*)$/m.exec(readme) ?? [];
+  await run(['-n', namespace, 'delete', 'configmap', ...options.replace('<that name>', now).split(' ')]);
+  const left = await run(['-n', namespace, 'get', 'configmap', '-o', 'name']);
+  expect(
+    left
+      .trim()
+      .split('\n')
+      .filter((name) => name.includes('keyturn')),
+  ).toEqual([`configmap/${now}`]);
 });
 
 it('can be taken away without the namespace and the token in it', async () => {
