@@ -32,6 +32,8 @@ export interface ReflectorOptions<T extends ObjectMeta> {
 const pageSize = '500';
 /** How soon an optional collection that is not there is looked for again, in milliseconds. */
 const absencePause = 30_000;
+/** One that may not be read is looked for sooner at first: an API server that has just started refuses what its caches do not allow yet. */
+const refusalBackoff = { base: 1_000, max: absencePause };
 const backoff = { base: 200, max: 5_000 };
 /**
  * A watch that for so long, in milliseconds, brought nothing, not even a bookmark, may wait for versions that will not come: etcd was restored
@@ -59,6 +61,7 @@ export async function runReflector<T extends ObjectMeta>(options: ReflectorOptio
   let synced = false;
   let absent = false;
   let failures = 0;
+  let refusals = 0;
   while (!signal.aborted) {
     let start: number | undefined;
     let heard = false;
@@ -70,6 +73,7 @@ export async function runReflector<T extends ObjectMeta>(options: ReflectorOptio
         synced = true;
         if (absent) options.onReturned?.();
         absent = false;
+        refusals = 0;
       }
       start = clock.monotonic();
       for await (const next of watch(options, position, signal)) {
@@ -89,8 +93,10 @@ export async function runReflector<T extends ObjectMeta>(options: ReflectorOptio
         if (!synced) options.onSynced();
         synced = true;
         absent = true;
-        onFailure(error, 1, absencePause);
-        await pause(clock, absencePause, signal);
+        refusals = error.status === 403 ? refusals + 1 : 0;
+        const delay = refusals === 0 ? absencePause : backoffDelay(refusals, refusalBackoff, random);
+        onFailure(error, 1, delay);
+        await pause(clock, delay, signal);
         continue;
       }
       if (error.status === 410 || error.status === 403) listed = false;

@@ -301,16 +301,28 @@ describe('a collection that need not be there', () => {
     expect([held(), onSynced.mock.calls.length]).toEqual([[], 1]);
   });
 
-  it.each(absent)('is looked for again every half a minute while it %s, and no sooner', async (_, status) => {
+  it('is looked for again every half a minute while it is unknown to the cluster, and no sooner', async () => {
     const { api, failure, clock } = await reflect(optional);
     const delays: number[] = [];
     for (let count = 0; count < 3; count += 1) {
-      (await api.next()).answer(status, {});
+      (await api.next()).answer(404, {});
       await vi.waitFor(() => expect(clock.timers).toEqual([pause]), { interval: 1 });
       delays.push((await failure()).delay);
     }
     const { query } = await api.next();
     expect([delays, query.has('watch')]).toEqual([[pause, pause, pause], false]);
+  });
+
+  it('is looked for soon when it may not be read, and then ever more seldom: an API server that has just started refuses for a moment', async () => {
+    const { api, failure, listed } = await reflect(optional);
+    const delays: number[] = [];
+    for (let count = 0; count < 8; count += 1) {
+      (await api.next()).answer(403, {});
+      delays.push((await failure()).delay);
+    }
+    expect(delays).toEqual([550, 1_100, 2_200, 4_400, 8_800, 16_500, 16_500, 16_500]);
+    (await listed(5, object('a', 1))).answer(403, {});
+    expect((await failure()).delay).toBe(550);
   });
 
   it('is counted as one failure, however often it is not there', async () => {
@@ -340,7 +352,7 @@ describe('a collection that need not be there', () => {
     await failure();
     (await api.next()).answer(status, {});
     await untilHeld();
-    expect((await failure()).delay).toBe(pause);
+    expect((await failure()).delay).toBe(status === 404 ? pause : 550);
   });
 
   it('takes nothing from the store that is not its own when it is removed', async () => {
