@@ -3,6 +3,7 @@ import { parseAllDocuments, stringify } from 'yaml';
 import { connectApi } from '../../dev/control-plane/api.ts';
 import type { ControlPlane } from '../../dev/control-plane/start.ts';
 import type { User } from '../../dev/control-plane/user.ts';
+import { leaseName } from '../../src/api/names.ts';
 import { eventually } from './eventually.ts';
 
 /** The ServiceAccounts that the operators of tests run as. They may do what `deploy/` grants, and nothing else. */
@@ -41,7 +42,7 @@ async function untilHeeded({ url, ca }: ControlPlane, { token }: User): Promise<
   const api = connectApi(url, ca, token);
   const asked = [
     { group: '', resource: 'secrets', verb: 'list' },
-    { group: 'coordination.k8s.io', resource: 'leases', verb: 'get', namespace: 'keyturn' },
+    { group: 'coordination.k8s.io', resource: 'leases', verb: 'get', namespace: 'keyturn', name: leaseName },
   ];
   try {
     for (const resourceAttributes of asked) {
