@@ -9,10 +9,17 @@ import type { TokenOptions } from '../../dev/connect-server/tokens.ts';
 /** What may be asked of the vaults and items, by the names of the store's own methods. */
 export type StoreMethod = Exclude<keyof Store, 'snapshot'>;
 
+/** One call of a method of the store. */
+export interface ConnectEdit {
+  readonly method: StoreMethod;
+  readonly args: readonly unknown[];
+}
+
 /** What the program in `connect-program.ts` can be told to do. */
 export type ConnectCommand =
   | { readonly do: 'start'; readonly seed: Seed; readonly port: number }
-  | { readonly do: 'edit'; readonly method: StoreMethod; readonly args: readonly unknown[] }
+  | ({ readonly do: 'edit' } & ConnectEdit)
+  | { readonly do: 'edit-all'; readonly edits: readonly ConnectEdit[] }
   | { readonly do: 'issue'; readonly options: TokenOptions }
   | { readonly do: 'revoke' | 'restore'; readonly token: string }
   | { readonly do: 'order'; readonly fault: FaultOrder }
@@ -45,6 +52,8 @@ export interface ConnectProcess {
   readonly token: string;
   /** Calls a method of the store: `edit('setField', 'main', 'db', 'password', 'new')`. Vaults and items by id, name or title. */
   edit<Method extends StoreMethod>(method: Method, ...args: Parameters<Store[Method]>): Promise<ReturnType<Store[Method]>>;
+  /** Carries out all of them between two requests, as the service's own changes arrive. @returns milliseconds since the epoch at which all were there */
+  editAll(edits: readonly ConnectEdit[]): Promise<number>;
   issueToken(options: TokenOptions): Promise<string>;
   /** From now on the token is answered with 401. */
   revokeToken(token: string): Promise<void>;
@@ -102,6 +111,7 @@ export async function startConnectProcess(seed: Seed, port = 0): Promise<Connect
     url,
     token,
     edit: (method, ...args) => ask({ do: 'edit', method, args }),
+    editAll: (edits) => ask({ do: 'edit-all', edits }),
     issueToken: (options) => ask({ do: 'issue', options }),
     revokeToken: (revoked) => ask({ do: 'revoke', token: revoked }),
     restoreToken: (restored) => ask({ do: 'restore', token: restored }),

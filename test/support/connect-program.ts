@@ -1,5 +1,6 @@
 import { type ConnectServer, startConnectServer } from '../../dev/connect-server/server.ts';
-import type { ConnectCommand, ConnectOrder, ConnectReply } from './connect-process.ts';
+import type { Store } from '../../dev/connect-server/store.ts';
+import type { ConnectCommand, ConnectEdit, ConnectOrder, ConnectReply } from './connect-process.ts';
 
 /** The dev Connect server as a program that is turned by messages. See `connect-process.ts`. */
 
@@ -13,10 +14,11 @@ async function obey(command: ConnectCommand): Promise<unknown> {
   if (server === undefined) throw new Error('it has not been started');
   const { store, faults, requests } = server;
   switch (command.do) {
-    case 'edit': {
-      const method = store[command.method] as (...args: readonly unknown[]) => unknown;
-      return method(...command.args);
-    }
+    case 'edit':
+      return edit(store, command);
+    case 'edit-all':
+      for (const one of command.edits) edit(store, one);
+      return Date.now();
     case 'issue':
       return server.issueToken(command.options);
     case 'revoke':
@@ -38,6 +40,10 @@ async function obey(command: ConnectCommand): Promise<unknown> {
     case 'reset':
       return requests.reset();
   }
+}
+
+function edit(store: Store, { method, args }: ConnectEdit): unknown {
+  return (store[method] as (...given: readonly unknown[]) => unknown)(...args);
 }
 
 function answer(reply: ConnectReply): void {
