@@ -1,6 +1,8 @@
-import { type Document, isMap, isNode, isScalar, parseDocument, visit } from 'yaml';
+import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument, visit } from 'yaml';
+import { keyList } from '../domain/key-list.ts';
 import { similarTitles } from '../domain/similar-titles.ts';
 import { readSmallFile } from './small-file.ts';
+import { shownKey } from './shown-key.ts';
 import { fileKeys, meansToken, settingOf, type SettingName, tokenPlaces } from './settings.ts';
 
 export interface ConfigFile {
@@ -13,11 +15,12 @@ export interface ConfigFile {
 export function readConfigFile(path: string): ConfigFile {
   const file = readSmallFile(path);
   if ('problem' in file) return { values: new Map(), problems: [`--config names ${file.problem}`] };
-  const document = parseDocument(file.text);
+  const lineCounter = new LineCounter();
+  // What the parser says may quote the file. To say it at length takes time by the square of the number of errors in a line.
+  const document = parseDocument(file.text, { prettyErrors: false, lineCounter });
   if (document.errors.length > 0) {
-    // What the parser says may quote the file.
-    const lines = [...new Set(document.errors.map(({ linePos }) => linePos?.[0].line))].filter((line) => line !== undefined);
-    return { values: new Map(), problems: [`${path} is no YAML: look at line ${lines.join(', ')}`] };
+    const lines = [...new Set(document.errors.map(({ pos: [start] }) => lineCounter.linePos(start).line))];
+    return { values: new Map(), problems: [`${path} is no YAML: look at line ${keyList(lines.map(String))}`] };
   }
   if (document.contents === null || (isScalar(document.contents) && document.contents.value === null))
     return { values: new Map(), problems: [] };
@@ -68,7 +71,7 @@ function asText(held: unknown, mayBeList: boolean): string | undefined | null {
 }
 
 function unknown(key: string, path: string): string {
-  const shown = JSON.stringify(key.slice(0, 64));
+  const shown = shownKey(key);
   if (meansToken(key)) return `${shown} in ${path}: ${tokenPlaces}`;
   const [near] = similarTitles(key, fileKeys);
   return `${shown} in ${path} is no setting: ${near === undefined ? 'docs/reference/config.md lists the keys' : `did you mean ${near}?`}`;

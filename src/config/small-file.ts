@@ -14,7 +14,8 @@ export function readSmallFile(path: string): { readonly text: string } | { reado
     return { text: readFileSync(path, 'utf8') };
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? '';
-    if (code === 'ENOENT' || code === 'ENOTDIR') return { problem: 'a file that does not exist: check its path, and in a pod the Secret or ConfigMap that is mounted there' };
+    if (code === 'ENOENT' || code === 'ENOTDIR')
+      return { problem: 'a file that does not exist: check its path, and in a pod the Secret or ConfigMap that is mounted there' };
     if (code === 'EACCES' || code === 'EPERM') return { problem: 'a file that may not be read: check its owner and permissions' };
     return { problem: `a file that cannot be read (${code}): check its path and permissions` };
   }

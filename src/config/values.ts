@@ -1,3 +1,4 @@
+import { shownKey } from './shown-key.ts';
 import { settings, type SettingName, settingNames, settingOf, type Values } from './settings.ts';
 
 /** Where settings are taken from, the first before the others. */
@@ -81,7 +82,7 @@ function misshapen(source: string, { code, path, message, keys = [] }: Issue): s
   const place = path.map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`)).join('');
   const [name, where] = [source.slice(0, source.indexOf(' ')), source.slice(source.indexOf(' '))];
   if (code === 'unrecognized_keys') {
-    return `${name}${place}${where} may have namespaces and vaults, and not ${keys.map((key) => JSON.stringify(key.slice(0, 64))).join(', ')}`;
+    return `${name}${place}${where} may have namespaces and vaults, and not ${keys.map(shownKey).join(', ')}`;
   }
   return `${name}${place}${where} ${message}`;
 }

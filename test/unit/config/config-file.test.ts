@@ -141,9 +141,12 @@ describe('the configuration file', () => {
     [`a: [${canary}`, /is no YAML: look at line 1$/],
     [`clusterName: a\nclusterName: ${canary}`, /is no YAML: look at line 2$/],
     [`clusterName: a\n---\nclusterName: ${canary}`, /is no YAML: look at line 2$/],
+    ['a: b\n'.repeat(50), /is no YAML: look at line 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 39 more$/],
     [`- ${canary}`, /must hold settings by their keys/],
     [canary, /must hold settings by their keys/],
     [`clusterName: &x a\nwatchNamespace: *x`, /watchNamespace in .* must be written out: aliases are not read$/],
+    [`{connectToken:${canary}}`, /^a key that is not shown here in .* is no setting: docs/],
+    [`vaultPolicy: [{namespaces: [a], vaults: [b], "c: ${canary}": d}]`, /and not a key that is not shown here$/],
     [`vaultPolicy: [*${canary}]`, /is no YAML: look at line 1|vaultPolicy/],
   ])('is refused whole when it is not one: %j', (yaml, problem) => {
     expect(problemsOf(() => read(yaml))).toEqual([expect.stringMatching(problem)]);
