@@ -155,7 +155,9 @@ describe('the configuration file', () => {
   it('has to be there, and to be readable', () => {
     const large = join(folder, 'large.yaml');
     writeFileSync(large, ' '.repeat(1024 * 1024 + 1));
-    expect(namedBy(join(folder, 'nowhere'))).toEqual(['--config names a file that does not exist: check its path, and in a pod the Secret or ConfigMap that is mounted there']);
+    expect(namedBy(join(folder, 'nowhere'))).toEqual([
+      '--config names a file that does not exist: check its path, and in a pod the Secret or ConfigMap that is mounted there',
+    ]);
     expect(namedBy(folder)).toEqual(['--config names a folder: name the file in it']);
     expect(namedBy('/dev/null')).toEqual(['--config names no regular file: name one']);
     expect(namedBy(large)).toEqual(['--config names a file of more than 1 MiB: it must be another one']);
@@ -232,7 +234,11 @@ describe('the vault policy', () => {
 
 describe('the file of the token', () => {
   it.each([
-    ['is not there', () => join(folder, 'nowhere'), 'a file that does not exist: check its path, and in a pod the Secret or ConfigMap that is mounted there'],
+    [
+      'is not there',
+      () => join(folder, 'nowhere'),
+      'a file that does not exist: check its path, and in a pod the Secret or ConfigMap that is mounted there',
+    ],
     ['is a folder', () => folder, 'a folder: name the file in it'],
     ['is empty', () => holding(' \n'), 'an empty file: write an access token of the Connect server into it'],
     ['holds more', () => holding(`${canary} ${canary}`), 'a file with white space inside the token: give the token alone, on one line'],
