@@ -64,6 +64,11 @@ image: setup ## Build the image with docker, podman or buildah (IMAGE=name:tag B
 e2e: setup ## Install the chart on a real node and use it (root on Linux; KUBECONFIG=file IMAGE=name:tag: in that cluster)
 	@IMAGE='$(IMAGE)' node dev/tools/e2e.ts
 
+.PHONY: bench
+bench: setup ## Measure against a bare loop and count requests (Linux; ARGS="--full --json FILE --only NAME --peer 'COMMAND'")
+	@node dev/tools/build-control-plane.ts
+	@node test/bench/main.ts $(ARGS)
+
 .PHONY: footprint
 footprint: setup ## Measure memory and start with 1,000 resources among 10,000 other Secrets (Linux)
 	@node dev/tools/footprint.ts

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { format, resolveConfig } from 'prettier';
 import { ROOT } from './command.ts';
@@ -15,12 +15,17 @@ export interface GeneratedPage {
 }
 
 /** Writes the page; with `--check` on the command line it only compares, and a difference fails the process. */
-export async function writePage({ page, content, source, script }: GeneratedPage): Promise<void> {
+export async function writePage(given: GeneratedPage): Promise<void> {
+  const file = resolve(ROOT, given.page);
+  writeFileAsIs({ ...given, content: await format(given.content, { ...(await resolveConfig(file)), filepath: file }) });
+}
+
+/** The same for a file that is no Markdown. */
+export function writeFileAsIs({ page, content, source, script }: GeneratedPage): void {
   const file = resolve(ROOT, page);
-  const formatted = await format(content, { ...(await resolveConfig(file)), filepath: file });
   if (!process.argv.includes('--check')) {
-    writeFileSync(file, formatted);
-  } else if (readFileSync(file, 'utf8') !== formatted) {
+    writeFileSync(file, content);
+  } else if (!existsSync(file) || readFileSync(file, 'utf8') !== content) {
     console.error(`${page} differs from ${source}: run \`npm run ${script}\` and commit the result`);
     process.exitCode = 1;
   }

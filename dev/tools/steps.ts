@@ -58,6 +58,7 @@ export const allSteps: readonly Step[] = [
   check('generated page of metrics', MINUTE, 'node', 'dev/tools/metrics-page.ts', '--check'),
   check('generated files of the chart', MINUTE, 'node', 'dev/tools/chart-files.ts', '--check'),
   check('generated page of the chart', MINUTE, 'node', 'dev/tools/chart-readme.ts', '--check'),
+  check('generated page of benchmarks', MINUTE, 'node', 'test/bench/write-page.ts', '--check'),
   {
     name: 'unit and property tests',
     kind: 'tests',
@@ -84,7 +85,7 @@ export const nightlySteps: readonly Step[] = [
       file: 'vitest',
       args: ['run', '--project', 'property', ...REPORTERS],
       timeoutMs: 60 * MINUTE,
-      env: { PROPERTY_RUNS: '1000' },
+      env: { PROPERTY_RUNS: '1000', FUZZ_CASES: '100000' },
     },
   },
   { ...onOlderKubernetes(controlPlaneStep), kind: 'check' },

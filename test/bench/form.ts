@@ -1,0 +1,71 @@
+import { settings } from '../../src/config/settings.ts';
+
+/** How much a run of the benchmarks takes on. Counts of objects, unless they say otherwise. */
+export interface Form {
+  readonly name: 'short' | 'quick' | 'full';
+  /** Resources of one namespace, each with an item of its own. */
+  readonly small: number;
+  readonly large: number;
+  readonly foreign: number;
+  readonly deployments: number;
+  /** Cold syncs of each side, for each latency. */
+  readonly coldRounds: number;
+  readonly restarts: number;
+  /** Polls at which nothing changes, over which requests, writes and processor time are counted. */
+  readonly quietPolls: number;
+  /** Seconds between them. */
+  readonly quietInterval: number;
+  /** Rotations of one size, at the default interval and at one second. */
+  readonly rotations: { readonly atDefault: number; readonly atOneSecond: number };
+  readonly fanOuts: number;
+  /** Seconds until memory is measured after something ended. */
+  readonly settling: number;
+}
+
+/** Seconds between two polls where nothing is set. */
+export const defaultInterval = Number(settings.pollingInterval.default);
+
+const whole = { small: 1_000, large: 10_000, foreign: 10_000, deployments: 500 } as const;
+
+/** `short` is for CI, where counts are checked and times mean nothing; the others have the sizes that the targets speak of. */
+export const forms: Readonly<Record<Form['name'], Form>> = {
+  short: {
+    name: 'short',
+    small: 100,
+    large: 300,
+    foreign: 500,
+    deployments: 50,
+    coldRounds: 1,
+    restarts: 1,
+    quietPolls: 4,
+    quietInterval: 2,
+    rotations: { atDefault: 0, atOneSecond: 1 },
+    fanOuts: 1,
+    settling: 2,
+  },
+  quick: {
+    name: 'quick',
+    ...whole,
+    coldRounds: 2,
+    restarts: 3,
+    quietPolls: 3,
+    quietInterval: defaultInterval,
+    rotations: { atDefault: 1, atOneSecond: 2 },
+    fanOuts: 1,
+    settling: 8,
+  },
+  full: {
+    name: 'full',
+    ...whole,
+    coldRounds: 5,
+    restarts: 10,
+    quietPolls: 30,
+    quietInterval: defaultInterval,
+    rotations: { atDefault: 5, atOneSecond: 10 },
+    fanOuts: 3,
+    settling: 60,
+  },
+};
+
+/** Vaults that the resources of one size are spread over. */
+export const vaultCount = 2;

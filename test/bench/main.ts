@@ -1,0 +1,121 @@
+/** `make bench` measures the operator against what the same work takes without one; docs/benchmarks/ says how, and what came of it. */
+import { rm, writeFile } from 'node:fs/promises';
+import { loadavg } from 'node:os';
+import { makeRunFolder } from '../../dev/demo/run-folder.ts';
+import { sinkFor, startProgress } from '../../dev/tools/progress.ts';
+import type { Bench, Run } from './bench.ts';
+import { type Benchmark, type BenchmarkName, benchmarks, type RunName } from './benchmark-table.ts';
+import { FlagError, type Flags, parseFlags, usage } from './flags.ts';
+import { machine } from './machine.ts';
+import { judge, type Measures, type Result } from './result.ts';
+import { runColdSync } from './run-cold-sync.ts';
+import { runFanOut } from './run-fan-out.ts';
+import { runForeignSecrets } from './run-foreign-secrets.ts';
+import { runQuietPoll } from './run-quiet-poll.ts';
+import { runRestart } from './run-restart.ts';
+import { runRotation } from './run-rotation.ts';
+import { runScale } from './run-scale.ts';
+import { keyturn, peerOf } from './subject.ts';
+import { type Row, terminalTable } from './terminal-table.ts';
+import { startWorld, type World } from './world.ts';
+
+/** In the order in which they run: those that others build on come first, and what fills the cluster last. */
+const runs: Readonly<Record<RunName, Run>> = {
+  'cold-sync': runColdSync,
+  restart: runRestart,
+  rotation: runRotation,
+  'fan-out': runFanOut,
+  scale: runScale,
+  'quiet-poll': runQuietPoll,
+  'foreign-secrets': runForeignSecrets,
+};
+
+async function main(flags: Flags): Promise<void> {
+  if (flags.help) return console.log(usage);
+  if (process.platform !== 'linux') throw new FlagError('memory and processor time are read from /proc: run this on Linux');
+  const began = new Date();
+  const loadBefore = loadavg();
+  const { form } = flags;
+  console.log(`${form.name} form; load average ${loadBefore.map((load) => load.toFixed(2)).join(' ')}`);
+  const folder = await makeRunFolder('bench');
+  const remove = (): Promise<void> => rm(folder, { recursive: true, force: true });
+  const world = await startWorld(form, folder, console.log);
+  endOnSignal(world, remove);
+  const failures: string[] = [];
+  const rows: Row[] = [];
+  try {
+    rows.push(...(await measureAll(world, flags, failures)));
+    const { gitVersion } = await world.kube.request<{ gitVersion: string }>({ method: 'GET', path: '/version' });
+    const results: readonly Result[] = [machine(form, began, loadBefore, gitVersion), ...rows.map(({ result }) => result)];
+    if (flags.json !== undefined) await writeFile(flags.json, `${JSON.stringify(results, undefined, 2)}\n`);
+  } finally {
+    await world.end();
+    if (failures.length === 0) await remove();
+    else console.log(`what the processes said is in ${folder}`);
+  }
+  console.log(`\n${terminalTable(rows, form)}\n`);
+  conclude(rows, failures);
+}
+
+async function measureAll(world: World, { form, only, peer }: Flags, failures: string[]): Promise<readonly Row[]> {
+  const subjects = [keyturn(world), ...(peer === undefined ? [] : [peerOf(world, peer)])];
+  const bench: Bench = { world, subjects, log: () => {}, synced: new Map() };
+  const own: Partial<Record<string, Measures[BenchmarkName]>> = {};
+  const peers: Partial<Record<string, Measures[BenchmarkName]>> = {};
+  const wanted: readonly Benchmark[] = benchmarks.filter(({ name }) => only.has(name));
+  const due = Object.entries(runs).filter(([name]) => wanted.some(({ run }) => run === name));
+  for (const [index, [name, run]] of due.entries()) {
+    const progress = startProgress(`[${index + 1}/${due.length}] ${name}`, sinkFor(process.stdout, console.log));
+    try {
+      const measured = await run({ ...bench, log: (line) => console.log(`  ${line}`) });
+      Object.assign(own, measured.keyturn);
+      Object.assign(peers, measured.peer);
+    } catch (error) {
+      failures.push(`${name}: ${messagesOf(error)}`);
+      console.error(`FAIL ${name}:`, error);
+    } finally {
+      progress.end();
+    }
+  }
+  return wanted.flatMap((benchmark): readonly Row[] => {
+    const measure = own[benchmark.name];
+    return measure === undefined ? [] : [{ benchmark, result: judge(benchmark, form, measure, peers[benchmark.name]) }];
+  });
+}
+
+/** Only what is certain on any machine decides: that all ran, and the counts. */
+function conclude(rows: readonly Row[], failures: readonly string[]): void {
+  const invariants = rows.filter(({ benchmark }) => benchmark.invariant === true);
+  const broken = invariants.filter(({ result }) => result.met !== true);
+  for (const failure of failures) console.log(`FAIL ${failure}`);
+  for (const { result } of broken) console.log(`FAIL ${result.name}: ${result.value} ${result.unit}, at most ${String(result.target)}`);
+  const failed = failures.length + broken.length;
+  console.log(`${rows.length - broken.length} passed, ${failed} failed`);
+  if (failed > 0) process.exitCode = 1;
+}
+
+function messagesOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'unknown';
+  return error.cause === undefined ? error.message : `${error.message}: ${messagesOf(error.cause)}`;
+}
+
+/** Leaves no process behind. */
+function endOnSignal(world: World, remove: () => Promise<void>): void {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      void world
+        .end()
+        .then(remove)
+        .finally(() => process.exit(130));
+    });
+  }
+}
+
+try {
+  await main(parseFlags(process.argv.slice(2)));
+} catch (error) {
+  console.error(error instanceof FlagError ? `${error.message}\n\n${usage}` : error);
+  process.exitCode = error instanceof FlagError ? 2 : 1;
+}
+// Whatever a run that failed has left behind ends with us.
+process.exit();

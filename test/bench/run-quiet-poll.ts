@@ -1,0 +1,73 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { between, writesOf } from './api-counts.ts';
+import type { Bench, Run } from './bench.ts';
+import { untilLook } from './looks.ts';
+import type { Measure, Measures } from './result.ts';
+import type { Subject } from './subject.ts';
+import { syncedNamespace } from './synced.ts';
+
+/** Lets each operator be, over what is in sync. */
+export const runQuietPoll: Run = async (bench) => {
+  const { small, large } = bench.world.form;
+  const all: [Subject['name'], Measures][] = [];
+  for (const subject of bench.subjects) {
+    const few = await quiet(bench, subject, small);
+    const many = await quiet(bench, subject, large);
+    all.push([
+      subject.name,
+      {
+        'quiet-poll-requests': few.requests,
+        'quiet-poll-writes': few.writes,
+        'quiet-poll-cpu': few.cpu,
+        'quiet-poll-requests-large': many.requests,
+        'quiet-poll-writes-large': many.writes,
+        'quiet-poll-cpu-large': many.cpu,
+      },
+    ]);
+  }
+  return Object.fromEntries(all);
+};
+
+interface Quiet {
+  readonly requests: Measure;
+  readonly writes: Measure;
+  readonly cpu: Measure;
+}
+
+async function quiet(bench: Bench, subject: Subject, size: number): Promise<Quiet> {
+  const { world, log } = bench;
+  const { api, connect } = world;
+  const { quietPolls, quietInterval } = world.form;
+  const namespace = await syncedNamespace(bench, subject, size);
+  const window = quietPolls * quietInterval;
+  log(`quiet poll over ${size} resources, ${window} s: ${subject.name}`);
+  const running = await subject.start({ namespace, token: await world.tokenFor(size), pollingInterval: quietInterval });
+  try {
+    const ready = async (): Promise<void> => {
+      await untilLook(world, 60_000);
+      // The second one finds nothing left to do of the start.
+      await untilLook(world, 2_000 * quietInterval);
+    };
+    await Promise.race([ready(), running.failed]);
+    // In the middle between two looks, so that as many are in the window as belong there.
+    await pause(500 * quietInterval);
+    const before = await api.of(subject.user);
+    await connect.requests.reset();
+    const cpuBefore = await running.cpuSeconds();
+    const began = performance.now();
+    await Promise.race([pause(window * 1000), running.failed]);
+    const elapsed = (performance.now() - began) / 1000;
+    const cpu = (await running.cpuSeconds()) - cpuBefore;
+    const counts = await connect.requests.counts();
+    const asked = between(before, await api.of(subject.user));
+    const requests = Object.values(counts).reduce((sum, count) => sum + count, 0);
+    const raw = { windowSeconds: elapsed, intervalSeconds: quietInterval };
+    return {
+      requests: { value: requests / quietPolls, raw: { ...raw, polls: quietPolls, requests: counts } },
+      writes: { value: writesOf(asked), raw: { ...raw, requests: Object.fromEntries(asked) } },
+      cpu: { value: (cpu / elapsed) * 3600, raw: { ...raw, cpuSeconds: cpu, rssMB: (await running.memory()).rss / 1e6 } },
+    };
+  } finally {
+    await running.stop();
+  }
+}

@@ -1,0 +1,222 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { waitFor } from '../../dev/control-plane/wait.ts';
+import { collectionPath, secrets } from '../../src/kube/resource.ts';
+import { between, writesOf } from './api-counts.ts';
+import { openBareLoop } from './bare-loop.ts';
+import type { Bench, Run } from './bench.ts';
+import { defaultInterval } from './form.ts';
+import { look, untilLook } from './looks.ts';
+import { type Measure, type Measures, median, percentile, type Raw } from './result.ts';
+import type { Subject } from './subject.ts';
+import { syncedNamespace } from './synced.ts';
+import { type Eye, openEye, type Watched } from './watches.ts';
+import { nameOf, usualLatency, valueAt, vaultOf, type World } from './world.ts';
+
+/** A look with its listings is over by then, in milliseconds: a change while it lasts might be found by it, and not by the next. */
+const lookTime = 100;
+/** How long one rotation may take at the most, in milliseconds. */
+const deadline = 120_000;
+
+/** Rotates items of what is in sync, with each operator and with the bare loop. */
+export const runRotation: Run = async (bench) => {
+  const { form } = bench.world;
+  await bench.world.delayConnect(usualLatency);
+  const loops = await rotateByLoop(bench);
+  const all: [Subject['name'], Measures][] = [];
+  for (const subject of bench.subjects) {
+    const fast = await rotateBySubject(bench, subject, 1, form.rotations.atOneSecond);
+    const usual =
+      form.rotations.atDefault === 0 ? undefined : await rotateBySubject(bench, subject, defaultInterval, form.rotations.atDefault);
+    all.push([
+      subject.name,
+      {
+        ...(usual !== undefined && { 'rotation-p99-default': lateness(usual.tenth, usual) }),
+        'rotation-p99-1s': lateness(fast.tenth, fast),
+        'rotation-one': ratio(fast.one, loops.one),
+        'rotation-tenth': ratio(fast.tenth, loops.tenth),
+        'rotation-all': ratio(fast.all, loops.all),
+        'writes-rotated': writesEach(fast.all, form.small),
+      },
+    ]);
+  }
+  return Object.fromEntries(all);
+};
+
+/** One rotation of one side. Times in milliseconds. */
+interface Rotation {
+  /** Of each Secret, from the change in Connect. */
+  readonly latencies: readonly number[];
+  /** From the change until the look that found it. */
+  readonly wait: number;
+  /** From that look until the last Secret. */
+  readonly work: number;
+  readonly requests: Readonly<Record<string, number>>;
+  readonly writes: number;
+}
+
+/** By how many items were rotated. */
+interface Rotations {
+  readonly one: readonly Rotation[];
+  readonly tenth: readonly Rotation[];
+  readonly all: readonly Rotation[];
+}
+
+/** Changes are made just after a look, so that the wait for the next is as long as it can be. */
+async function rotateBySubject(bench: Bench, subject: Subject, interval: number, rounds: number): Promise<Rotations> {
+  const { world } = bench;
+  const { small } = world.form;
+  const namespace = await syncedNamespace(bench, subject, small);
+  bench.log(`rotations, a poll each ${interval} s: ${subject.name}`);
+  const running = await subject.start({ namespace, token: await world.tokenFor(small), pollingInterval: interval });
+  try {
+    const ready = async (): Promise<void> => {
+      await untilLook(world, 3_000 * interval);
+      await pause(lookTime);
+    };
+    const rotate = async (): Promise<Rotations> => {
+      await untilCurrent(world, namespace);
+      return await eachSize(world, namespace, rounds, (count, eye) => rotation(world, subject.user, count, eye, { ready }));
+    };
+    return await Promise.race([rotate(), running.failed]);
+  } finally {
+    await running.stop();
+  }
+}
+
+async function rotateByLoop(bench: Bench): Promise<Rotations> {
+  const { world } = bench;
+  const { small, rotations } = world.form;
+  const namespace = await syncedNamespace(bench, 'loop', small);
+  bench.log('rotations: bare loop');
+  const loop = await openBareLoop(world, { namespace, token: await world.tokenFor(small) });
+  try {
+    const begin = async (names: readonly string[]): Promise<void> => void (await loop.run({ do: 'rotate', names }));
+    return await eachSize(world, namespace, rotations.atOneSecond, (count, eye) =>
+      rotation(world, world.users.loop.username, count, eye, { begin }),
+    );
+  } finally {
+    await loop.close();
+  }
+}
+
+async function eachSize(
+  world: World,
+  namespace: string,
+  rounds: number,
+  rotate: (count: number, eye: Eye) => Promise<Rotation>,
+): Promise<Rotations> {
+  const { small } = world.form;
+  const eye = await openEye(world.kube, secrets, namespace);
+  const several = async (count: number): Promise<readonly Rotation[]> => {
+    const made: Rotation[] = [];
+    for (let round = 0; round < rounds; round += 1) made.push(await rotate(count, eye));
+    return made;
+  };
+  try {
+    return { one: await several(1), tenth: await several(small / 10), all: await several(small) };
+  } finally {
+    await eye.close();
+  }
+}
+
+/** Items have been rotated so often in this process, so that no value comes twice; and what they have now, by the names of the resources. */
+let rotated = 0;
+const current = new Map<string, string>();
+
+/** Waits until all Secrets have what the items have: another side may have rotated them. */
+async function untilCurrent({ kube, form }: World, namespace: string): Promise<void> {
+  await waitFor(
+    'all Secrets to have the values of now',
+    async () => {
+      const { items } = await kube.request<{ items: readonly Watched[] }>({ method: 'GET', path: collectionPath(secrets, namespace) });
+      return items.filter((secret) => passwordOf(secret) === (current.get(secret.metadata.name) ?? passwordOf(secret))).length >= form.small
+        ? true
+        : undefined;
+    },
+    { deadlineMs: deadline, intervalMs: 500 },
+  );
+}
+
+function passwordOf({ data }: Watched): string {
+  return Buffer.from(data?.['password'] ?? '', 'base64').toString();
+}
+
+interface Begin {
+  /** Resolves at the moment for the change. */
+  readonly ready?: () => Promise<void>;
+  /** Starts the work of a side that does not look by itself. */
+  readonly begin?: (names: readonly string[]) => Promise<void>;
+}
+
+async function rotation(world: World, user: string, count: number, eye: Eye, { ready, begin }: Begin): Promise<Rotation> {
+  const { connect, api } = world;
+  const { small } = world.form;
+  rotated += 1;
+  const wanted = new Map(Array.from({ length: count }, (_, index) => [nameOf(index), valueAt(index, rotated)]));
+  for (const [name, value] of wanted) current.set(name, value);
+  const before = await api.settled(user);
+  await connect.requests.reset();
+  await ready?.();
+  const isRotated = (secret: Watched): boolean => wanted.get(secret.metadata.name) === passwordOf(secret);
+  const seen = eye.until(`${count} rotated Secrets`, count, isRotated, deadline);
+  seen.catch(() => {});
+  const changedAt = await connect.editAll(
+    Array.from({ length: count }, (_, index) => ({
+      method: 'setField' as const,
+      args: [vaultOf(small, index), nameOf(index), 'password', valueAt(index, rotated)],
+    })),
+  );
+  const [times] = await Promise.all([seen.then((at) => [...at.values()]), begin?.([...wanted.keys()])]);
+  const [first, last] = [Math.min(...times), Math.max(...times)];
+  const log = await connect.requests.log();
+  // The look that found it is the last before anything came of it; one that was under way at the change may have found it, too.
+  const lookAt = log.findLast(({ route, at }) => route === look && at <= first)?.at ?? Number.NaN;
+  const from = Math.max(lookAt, changedAt);
+  const asked = between(before, await api.settled(user));
+  return {
+    latencies: times.map((at) => at - changedAt),
+    wait: from - changedAt,
+    work: last - from,
+    requests: Object.fromEntries(asked),
+    writes: writesOf(asked),
+  };
+}
+
+function lateness(rotations: readonly Rotation[], all: Rotations): Measure {
+  const p99 = percentile(
+    rotations.flatMap(({ latencies }) => latencies),
+    0.99,
+  );
+  return { value: p99 / 1000, raw: { secondsOfOne: spread(all.one), secondsOfTenth: spread(all.tenth), secondsOfAll: spread(all.all) } };
+}
+
+function spread(rotations: readonly Rotation[]): Raw {
+  const latencies = rotations.flatMap((one) => one.latencies);
+  return {
+    p50: percentile(latencies, 0.5) / 1000,
+    p99: percentile(latencies, 0.99) / 1000,
+    waitForLook: rotations.map(({ wait }) => wait / 1000),
+    afterLook: rotations.map(({ work }) => work / 1000),
+  };
+}
+
+function ratio(own: readonly Rotation[], loops: readonly Rotation[]): Measure {
+  const time = median(own.map(({ work }) => work));
+  const loopTime = median(loops.map(({ work }) => work));
+  return {
+    value: time / loopTime,
+    raw: {
+      seconds: time / 1000,
+      loopSeconds: loopTime / 1000,
+      rounds: own.map(({ work }) => work / 1000),
+      loopRounds: loops.map(({ work }) => work / 1000),
+      requests: own.at(-1)?.requests,
+      loopRequests: loops.at(-1)?.requests,
+    },
+  };
+}
+
+function writesEach(rotations: readonly Rotation[], count: number): Measure {
+  const writes = rotations.map((one) => one.writes);
+  return { value: Math.max(...writes) / count, raw: { writes, resources: count, requests: rotations.at(-1)?.requests } };
+}
