@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { annotations, managedLabel } from '../../src/api/names.ts';
 import { type KubeClient, KubeError } from '../../src/kube/client.ts';
 import { onePasswordItems } from '../../src/kube/objects.ts';
-import { collectionPath, objectPath, type ResourceType, secrets } from '../../src/kube/resource.ts';
+import { collectionPath, objectPath, type ResourceType, secrets, type WireMeta } from '../../src/kube/resource.ts';
 import { workloadType } from '../../src/kube/workload.ts';
 import { canary } from '../support/canary.ts';
 import type { ConnectProcess } from '../support/connect-process.ts';
@@ -57,12 +57,22 @@ export function createBusyClient({ kube, connect }: BusyClientOptions): BusyClie
       } catch (error) {
         if (!(error instanceof KubeError)) throw error;
         // What is there already, or gone already, may be so by the attempt before.
-        if ((made.method === 'POST' && error.reason === 'AlreadyExists') || error.status === 404) return attempts;
+        if (error.status === 404 || (error.reason === 'AlreadyExists' && !(await isLeaving(made)))) return attempts;
         // A name whose predecessor is on its way out, an overload, a dead server: all of it passes.
         if (error.status === 422 || error.status === 400 || performance.now() > end) throw error;
         await pause(retryPause);
       }
     }
+  }
+
+  /** Whether what is to be created is there still, and about to go. */
+  async function isLeaving({ path, body }: Request): Promise<boolean> {
+    const name = (body as { readonly metadata?: { readonly name?: string } } | undefined)?.metadata?.name ?? '';
+    const found = await kube
+      .request<{ readonly metadata: WireMeta }>({ method: 'GET', path: `${path}/${name}` })
+      // Gone meanwhile, or not to be had now: the next attempt tells.
+      .catch(() => undefined);
+    return found === undefined || found.metadata.deletionTimestamp !== undefined;
   }
 
   async function intervene(what: Intervention['what'], secret: string, made: Request): Promise<void> {
@@ -177,7 +187,8 @@ function requestOf(act: Requested, number: number): Request {
     case 'create-workload':
       return { method: 'POST', path: collectionPath(typeOf(act.workload), world.namespace), body: workloadOf(act.workload, act.plan) };
     case 'delete-workload':
-      return { method: 'DELETE', path: pathOf(typeOf(act.workload), act.workload), body: { propagationPolicy: 'Background' } };
+      // In the foreground: where a workload is gone and back while the watch of the garbage collector is broken, it forgets the old pods.
+      return { method: 'DELETE', path: pathOf(typeOf(act.workload), act.workload), body: { propagationPolicy: 'Foreground' } };
     case 'scale-workload':
       // A DaemonSet has no number of pods.
       return patch(typeOf(act.workload), act.workload, kindOf(act.workload) === 'DaemonSet' ? {} : { spec: { replicas: act.replicas } });

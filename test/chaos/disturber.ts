@@ -12,6 +12,8 @@ export interface Disturber {
   /** Resolves when it is over. */
   disturb(disturbance: Disturbance): Promise<void>;
   readonly outages: readonly Interval[];
+  /** How many requests faults of Connect have struck. */
+  readonly hits: number;
 }
 
 export interface DisturberOptions {
@@ -31,6 +33,7 @@ const hangingTime = 8_000;
 export function createDisturber({ controlPlane, connect, proxy, replicas, tokenFile, token, log }: DisturberOptions): Disturber {
   const outages: { from: number; to: number }[] = [];
   let presentToken = token;
+  let hits = 0;
 
   /** What happens meanwhile is an outage, and goes on being one for `after` milliseconds. */
   async function during(run: () => Promise<void>, after = 0): Promise<void> {
@@ -72,11 +75,16 @@ export function createDisturber({ controlPlane, connect, proxy, replicas, tokenF
   async function spoilConnect(fault: Parameters<ConnectProcess['faults']['order']>[0], ms: number): Promise<void> {
     const standing = await connect.faults.order(fault);
     await pause(ms);
-    log(`${fault.kind} has struck ${await standing.clear()} times`);
+    const struck = await standing.clear();
+    hits += struck;
+    log(`${fault.kind} has struck ${struck} times`);
   }
 
   return {
     outages,
+    get hits() {
+      return hits;
+    },
     async disturb(disturbance) {
       switch (disturbance.what) {
         case 'kill':

@@ -84,6 +84,7 @@ export async function runChaos({ schedule, duration, folder, bundle, log }: RunO
 
     const texts: Record<string, string> = {};
     const scraping = new AbortController();
+    const kept = keepControllers(controlPlane, scraping.signal);
     const scraped = scrape(replicas, texts, scraping.signal);
     const began = Date.now();
     await carryOut(schedule.steps, stage, watchProcesses, errors, log);
@@ -96,9 +97,10 @@ export async function runChaos({ schedule, duration, folder, bundle, log }: RunO
     const end = Date.now();
     log('it is calm');
     scraping.abort();
-    await scraped;
+    await Promise.all([scraped, kept]);
     await scrapeOnce(replicas, texts, 'at the end');
     const heaps: HeapCompared[] = [...(await replicas.heaps())].map(([name, after]) => ({ name, before: before ?? after, after }));
+    const { hits } = disturber;
     const abandoned = (await Promise.all(replicas.running().map(({ pid }) => abandonedSockets(pid)))).flat();
     const history = historyOf(stage, disturber, end);
     for (const gap of recorder.gaps) log(`versions of ${gap.kind} from ${gap.from} to ${gap.to} may have been missed`);
@@ -116,7 +118,7 @@ export async function runChaos({ schedule, duration, folder, bundle, log }: RunO
       ...Object.fromEntries(audits.map((text, index) => [`audit ${index}`, text])),
     });
     log(
-      `${replicas.count} processes; ${countRolls(history)} rolls for ${countChanges(history)} changes of values; ${records.length} audit records, ${requests.length} requests to Connect`,
+      `${replicas.count} processes; ${countRolls(history)} rolls for ${countChanges(history)} changes of values; ${records.length} audit records, ${requests.length} requests to Connect, ${hits} of them spoiled`,
     );
     for (const { name, before: then, after } of heaps)
       log(`heap of ${name}: ${megabytes(then.heapUsed)} before, ${megabytes(after.heapUsed)} after`);
@@ -296,6 +298,18 @@ async function scrape(replicas: Replicas, texts: Record<string, string>, signal:
   for (let round = 1; !signal.aborted; round += 1) {
     await scrapeOnce(replicas, texts, `scrape ${round}`);
     await pause(scrapePause, undefined, { signal }).catch(() => {});
+  }
+}
+
+/** Starts again what a kubelet would: the scheduler ends itself when a watch has kept from it that a pod was replaced by another of its name. */
+async function keepControllers(controlPlane: ControlPlane, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    const running = new Set(controlPlane.processes().map(({ role }) => role));
+    for (const role of ['scheduler', 'controller-manager', 'pods'] as const) {
+      // The next look tries again.
+      if (!running.has(role)) await controlPlane.restart(role).catch(() => {});
+    }
+    await pause(500, undefined, { signal }).catch(() => {});
   }
 }
 

@@ -63,19 +63,26 @@ export interface Schedule {
 }
 
 /** So long it is disturbed, and then it is let alone until the period is over, but for what users do. In milliseconds. */
-const period = { all: 40_000, disturbed: 26_000 };
+const period = { all: 30_000, disturbed: 21_000 };
+
+/**
+ * The first period and every other after it are hard on processes, the ones between on Connect: spoiled answers show nothing as long as nobody is there
+ * to ask. All kinds of disturbances occur in both.
+ */
+type Kind = 'processes' | 'Connect';
 
 /** What happens in a run: a function of the seed and the duration alone. */
 export function scheduleOf(seed: number, duration: number): Schedule {
   const beginning = firstWorld(drawFor(seed, 'world'));
   const steps = [
-    ...every(drawFor(seed, 'kills'), duration, [4_000, 8_000], kill),
-    ...every(drawFor(seed, 'watches'), duration, [5_000, 10_000], breakWatches),
-    ...once(drawFor(seed, 'stops'), duration, [1_000, 14_000], stop),
-    ...once(drawFor(seed, 'control plane, first'), duration, [2_000, 9_000], disturbControlPlane),
-    ...once(drawFor(seed, 'control plane, second'), duration, [16_000, 22_000], disturbControlPlane),
-    ...once(drawFor(seed, 'tokens'), duration, [1_000, 20_000], revokeToken),
-    ...connectFaults(drawFor(seed, 'Connect'), duration),
+    ...every(drawFor(seed, 'kills'), duration, { processes: [3_000, 6_000], Connect: [8_000, 14_000] }, kill),
+    ...every(drawFor(seed, 'watches'), duration, { processes: [5_000, 10_000], Connect: [5_000, 10_000] }, breakWatches),
+    ...every(drawFor(seed, 'Connect'), duration, { processes: [4_000, 8_000], Connect: [1_200, 2_000] }, faultsInTurn()),
+    ...once(drawFor(seed, 'stops'), duration, 'processes', [1_000, 11_000], stop),
+    ...once(drawFor(seed, 'control plane'), duration, 'processes', [2_000, 15_000], disturbControlPlane),
+    ...once(drawFor(seed, 'control plane, beside Connect'), duration, 'Connect', [12_000, 18_000], disturbControlPlane),
+    ...once(drawFor(seed, 'tokens'), duration, 'Connect', [1_000, 9_000], revokeToken),
+    ...once(drawFor(seed, 'tokens, beside processes'), duration, 'processes', [1_000, 16_000], revokeToken),
     ...rotations(drawFor(seed, 'rotations'), duration),
     ...clientActs(drawFor(seed, 'client'), duration, beginning),
   ];
@@ -90,37 +97,46 @@ export function describeStep(step: Scheduled): string {
 
 type Timed<T> = T & { readonly at: number };
 
-function isDisturbed(at: number): boolean {
-  return at % period.all < period.disturbed;
+function kindAt(at: number): Kind {
+  return Math.floor(at / period.all) % 2 === 0 ? 'processes' : 'Connect';
 }
 
-/** Again and again, with pauses of a random length, wherever a period is disturbed. */
-function every<T extends Disturbance>(draw: Draw, duration: number, pause: readonly [number, number], make: (draw: Draw) => T): Timed<T>[] {
-  const made: Timed<T>[] = [];
-  for (let at = draw.between(1_000, pause[1]); at < duration; at += draw.between(...pause)) {
-    const step = make(draw);
-    if (isDisturbed(at)) made.push({ ...step, at });
+/** Again and again, with pauses of a random length that depends on the kind of the period, wherever it is disturbed. */
+function every(
+  draw: Draw,
+  duration: number,
+  pauses: Readonly<Record<Kind, readonly [number, number]>>,
+  make: (draw: Draw) => Disturbance,
+): Timed<Disturbance>[] {
+  const made: Timed<Disturbance>[] = [];
+  for (let at = draw.between(500, pauses.processes[1]); at < duration; at += draw.between(...pauses[kindAt(at)])) {
+    if (at % period.all < period.disturbed) made.push({ ...make(draw), at });
   }
   return made;
 }
 
-/** Once in each period, in a part of it. */
-function once<T extends Disturbance>(draw: Draw, duration: number, part: readonly [number, number], make: (draw: Draw) => T): Timed<T>[] {
-  const made: Timed<T>[] = [];
+/** Once in each period of a kind, in a part of it. */
+function once(
+  draw: Draw,
+  duration: number,
+  kind: Kind,
+  part: readonly [number, number],
+  make: (draw: Draw) => Disturbance,
+): Timed<Disturbance>[] {
+  const made: Timed<Disturbance>[] = [];
   for (let start = 0; start < duration; start += period.all) {
     const at = start + draw.between(...part);
-    const step = make(draw);
-    if (at < duration) made.push({ ...step, at });
+    if (at < duration && kindAt(at) === kind) made.push({ ...make(draw), at });
   }
   return made;
 }
 
 function kill(draw: Draw): Disturbance {
-  return { what: 'kill', replica: draw.of(['leader', 'leader', 'a', 'b']), down: draw.between(0, 1_500) };
+  return { what: 'kill', replica: draw.of(['leader', 'a', 'b']), down: draw.between(0, 1_500) };
 }
 
 function stop(draw: Draw): Disturbance {
-  return { what: 'stop', replica: draw.chance(80) ? 'leader' : draw.of(['a', 'b']), ms: lease.duration + draw.between(2_000, 5_000) };
+  return { what: 'stop', replica: draw.chance(80) ? 'leader' : draw.of(['a', 'b']), ms: lease.duration + draw.between(1_500, 4_000) };
 }
 
 function disturbControlPlane(draw: Draw): Disturbance {
@@ -143,7 +159,7 @@ function breakWatches(draw: Draw): Disturbance {
 }
 
 function revokeToken(draw: Draw): Disturbance {
-  return { what: 'revoke-token', how: draw.of(['restore', 'replace']), ms: draw.between(1_000, 6_000) };
+  return { what: 'revoke-token', how: draw.of(['restore', 'replace']), ms: draw.between(1_000, 4_000) };
 }
 
 const itemRoute = 'GET /v1/vaults/{vault}/items/{item}';
@@ -179,17 +195,14 @@ export const connectFaultOrders: readonly FaultOrder[] = [
 ];
 
 /** All faults in a random order, then all again. */
-function connectFaults(draw: Draw, duration: number): Timed<Disturbance>[] {
+function faultsInTurn(): (draw: Draw) => Disturbance {
   let deck: readonly FaultOrder[] = [];
-  const made: Timed<Disturbance>[] = [];
-  for (let at = draw.between(1_000, 4_000); at < duration; at += draw.between(2_000, 4_000)) {
-    if (!isDisturbed(at)) continue;
+  return (draw) => {
     if (deck.length === 0) deck = draw.shuffled(connectFaultOrders);
-    const [fault, ...rest] = deck;
-    deck = rest;
-    if (fault !== undefined) made.push({ what: 'connect-fault', fault, ms: draw.between(1_000, 3_000), at });
-  }
-  return made;
+    const fault = draw.of(deck);
+    deck = deck.filter((other) => other !== fault);
+    return { what: 'connect-fault', fault, ms: draw.between(800, 1_800) };
+  };
 }
 
 function rotations(draw: Draw, duration: number): Timed<ClientAct>[] {

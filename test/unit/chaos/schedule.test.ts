@@ -41,7 +41,7 @@ describe('a schedule', () => {
     for (const fault of connectFaultOrders) expect(faultOrderSchema.safeParse(fault).success).toBe(true);
   });
 
-  it('has all faults in three minutes', () => {
+  it('has all faults in four minutes', () => {
     const faults = scheduleOf(1, 4 * minutes).steps.flatMap((step) => (step.what === 'connect-fault' ? [step.fault] : []));
     expect(new Set(faults)).toStrictEqual(new Set(connectFaultOrders));
   });
