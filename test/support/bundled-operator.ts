@@ -40,6 +40,8 @@ export interface Exit {
 export interface CollectedHeap {
   readonly heapUsed: number;
   readonly external: number;
+  /** How many things keep the event loop busy: sockets, timers, requests. */
+  readonly handles: number;
 }
 
 /** The operator as users run it: the production bundle as a process of its own, started as the image starts it. */
@@ -81,7 +83,7 @@ process.on('message', async () => {
     gc();
   }
   const { heapUsed, external } = process.memoryUsage();
-  process.send({ heapUsed, external });
+  process.send({ heapUsed, external, handles: process.getActiveResourcesInfo().length });
 });
 process.channel.unref();
 `;

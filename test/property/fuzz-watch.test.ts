@@ -1,0 +1,169 @@
+import { createServer, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import fc from 'fast-check';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { createKubeClient, type KubeClient, KubeError } from '../../src/kube/client.ts';
+import { type ManagedSecret, reduceSecret } from '../../src/kube/objects.ts';
+import { runReflector } from '../../src/kube/reflector.ts';
+import type { WireObject } from '../../src/kube/resource.ts';
+import { createStore } from '../../src/kube/store.ts';
+import { createStoreIndex } from '../../src/kube/store-index.ts';
+import { canary } from '../support/canary.ts';
+import { createFakeClock } from '../support/fake-clock.ts';
+import { fuzz, refuseCanaries } from '../support/fuzz.ts';
+import { damaged, inPieces, oddText, oddValue, wireBytes } from '../support/odd-json.ts';
+
+const value = canary('VALUE');
+const anything = fc.oneof({ weight: 3, arbitrary: oddValue }, { weight: 1, arbitrary: fc.constantFrom(value, { data: { a: value } }) });
+const version = fc.oneof(fc.integer({ min: 1, max: 60 }).map(String), fc.constantFrom('', 'x', '9'.repeat(20)));
+const object = fc.record({
+  metadata: fc.record({
+    namespace: fc.constant('shop'),
+    name: fc.constantFrom('a', 'b', '__proto__', 'constructor'),
+    uid: fc.constantFrom('u1', 'u2'),
+    resourceVersion: version,
+    labels: fc.dictionary(oddText, oddText, { maxKeys: 2 }),
+    annotations: fc.dictionary(oddText, oddText, { maxKeys: 2 }),
+    ownerReferences: fc.array(fc.record({ apiVersion: oddText, kind: oddText, name: oddText, uid: oddText }), { maxLength: 1 }),
+    managedFields: fc.array(
+      fc.record({
+        manager: fc.constantFrom('keyturn', 'kubectl'),
+        time: fc.constantFrom('2026-01-01T00:00:00Z', ''),
+        fieldsV1: fc.constantFrom({ 'f:data': { 'f:a': {} } }, {}),
+      }),
+      { maxLength: 2 },
+    ),
+    finalizers: fc.array(oddText, { maxLength: 1 }),
+  }),
+  data: fc.constant({ a: value }),
+});
+const list = wireBytes(
+  damaged(
+    fc.record({
+      metadata: fc.record({ resourceVersion: version, continue: fc.constantFrom('', undefined) }),
+      items: fc.array(object, { maxLength: 3 }),
+    }),
+    anything,
+  ),
+);
+const event = fc.oneof(
+  fc.record({ type: fc.constantFrom('ADDED', 'MODIFIED', 'DELETED'), object }),
+  fc.record({ type: fc.constant('BOOKMARK'), object: fc.record({ metadata: fc.record({ resourceVersion: version }) }) }),
+  fc.record({ type: fc.constant('ERROR'), object: fc.record({ code: fc.constantFrom(410, 500, 403, 429), message: fc.constant(value) }) }),
+  fc.record({ type: oddText, object }),
+);
+const line = wireBytes(damaged(event, anything));
+const newline = Buffer.from('\n');
+
+const drawn = fc.record({
+  status: fc.oneof(
+    { weight: 12, arbitrary: fc.constant(200) },
+    { weight: 1, arbitrary: fc.constantFrom(201, 204, 302, 400, 401, 403, 404, 410, 429, 500, 503) },
+  ),
+  list,
+  lines: fc.array(line, { maxLength: 5 }).map((lines) => Buffer.concat(lines.flatMap((one) => [one, newline]))),
+  ends: fc.array(fc.nat(2_000), { maxLength: 5 }),
+  breaks: fc.boolean(),
+  optional: fc.boolean(),
+});
+type Drawn = typeof drawn extends fc.Arbitrary<infer T> ? T : never;
+
+let server: Server;
+let url: string;
+let answer: (response: ServerResponse, isWatch: boolean) => void;
+
+beforeAll(async () => {
+  server = createServer((request, response) => answer(response, request.url?.includes('watch=true') ?? false));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+});
+
+afterAll(async () => {
+  server.closeAllConnections();
+  await new Promise((resolve) => server.close(resolve));
+});
+
+const latest = '9'.repeat(30);
+const good: WireObject = { metadata: { namespace: 'shop', name: 'good', uid: 'u', resourceVersion: latest } };
+
+/** First what was drawn, one odd list and one odd watch; then a server as it should be, whose history has expired. */
+function script(one: Drawn): typeof answer {
+  let lists = 0;
+  let watches = 0;
+  return (response, isWatch) => {
+    if (isWatch) watches += 1;
+    else lists += 1;
+    if (isWatch && watches === 1) {
+      response.writeHead(200);
+      for (const piece of inPieces(one.lines, one.ends)) response.write(piece);
+      if (one.breaks) response.socket?.end();
+      else response.end();
+    } else if (isWatch && watches === 2) {
+      response.end(`${JSON.stringify({ type: 'ERROR', object: { code: 410 } })}\n`);
+    } else if (isWatch) {
+      // One that is taken up goes on until it is given up.
+      response.writeHead(200);
+      response.flushHeaders();
+    } else if (lists === 1) {
+      response.writeHead(one.status).end(one.status === 204 ? undefined : one.list);
+    } else response.end(JSON.stringify({ metadata: { resourceVersion: latest }, items: [good] }));
+  };
+}
+
+async function follow(client: KubeClient, clock: ReturnType<typeof createFakeClock>, optional: boolean): Promise<void> {
+  const store = createStore<ManagedSecret>();
+  const byOwner = createStoreIndex(store, ({ ownerReferences }) => ownerReferences.map(({ uid }) => uid));
+  /** The object of a server that is well again has come. */
+  const recovered = Promise.withResolvers<void>();
+  store.onChange((key) => (key === 'shop/good' ? recovered.resolve() : undefined));
+  const stop = new AbortController();
+  const failures: KubeError[] = [];
+  const ended = runReflector(
+    {
+      client,
+      clock,
+      random: () => 0.5,
+      path: '/api/v1/secrets',
+      reduce: reduceSecret,
+      store,
+      covers: () => true,
+      optional,
+      onSynced: () => {},
+      onFailure: (error, _, delay) => {
+        failures.push(error);
+        // The pause begins when this returns.
+        setImmediate(() => clock.advance(delay));
+      },
+    },
+    stop.signal,
+  );
+  try {
+    await Promise.race([ended.then(() => Promise.reject(new Error('it ended by itself'))), recovered.promise]);
+  } finally {
+    stop.abort();
+    await ended;
+  }
+  expect(byOwner('u')).toEqual([]);
+  expect(failures.every((error) => error instanceof KubeError)).toBe(true);
+  refuseCanaries({
+    'the messages of failures': failures.map(({ message }) => message).join('\n'),
+    'the store': JSON.stringify([...store.values()]),
+  });
+}
+
+it('lists and watches of any content are got over, and leave nothing of a value', { timeout: 3_600_000 }, async () => {
+  const clock = createFakeClock();
+  const client = createKubeClient({
+    clock,
+    userAgent: 'fuzz',
+    load: () => ({ server: url, namespace: 'shop', authenticate: async () => ({ tls: { rejectUnauthorized: true }, headers: {} }) }),
+  });
+  try {
+    await fuzz('watches and lists', drawn, async (one) => {
+      answer = script(one);
+      await follow(client, clock, one.optional);
+    });
+  } finally {
+    await client.close();
+  }
+});

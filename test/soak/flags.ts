@@ -1,0 +1,19 @@
+import { parseArgs } from 'node:util';
+
+/** The command line of `make soak`. */
+export interface Flags {
+  readonly rotations: number;
+  readonly resources: number;
+}
+
+/** @throws Error that says what to give instead */
+export function parseFlags(args: readonly string[]): Flags {
+  const { values } = parseArgs({
+    args: [...args],
+    options: { rotations: { type: 'string', default: '100000' }, resources: { type: 'string', default: '1000' } },
+  });
+  const flags = { rotations: Number(values.rotations), resources: Number(values.resources) };
+  if (!Number.isInteger(flags.rotations) || flags.rotations < 1_000) throw new Error('--rotations takes a number, 1000 or more');
+  if (!Number.isInteger(flags.resources) || flags.resources < 1) throw new Error('--resources takes a number, 1 or more');
+  return flags;
+}

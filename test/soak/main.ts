@@ -1,0 +1,297 @@
+/**
+ * `make soak` changes items at full speed, 100,000 times over 1,000 resources unless told otherwise, and looks whether the operator's heap, handles,
+ * descriptors and sockets stay as they are: the production bundle as a process of its own, on a real control plane with simulated pods, the dev
+ * Connect server as another process. Exit code 1 when something grows beyond its bound.
+ */
+import { mkdir, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { customResourceDefinition } from '../../src/api/custom-resource-definition.ts';
+import { annotations, group, kind, plural, version } from '../../src/api/names.ts';
+import { createKubeClient, type KubeClient } from '../../src/kube/client.ts';
+import { credentialsFrom } from '../../src/kube/credentials.ts';
+import { onePasswordItems } from '../../src/kube/objects.ts';
+import { collectionPath, deployments, namespaces } from '../../src/kube/resource.ts';
+import { systemClock } from '../../src/runtime/clock.ts';
+import { createSemaphore } from '../../src/runtime/semaphore.ts';
+import { type ControlPlane, startControlPlane } from '../../dev/control-plane/start.ts';
+import { waitFor } from '../../dev/control-plane/wait.ts';
+import { ROOT } from '../../dev/tools/command.ts';
+import { sinkFor, startProgress } from '../../dev/tools/progress.ts';
+import { type BundledOperator, bundleInto, startBundledOperator } from '../support/bundled-operator.ts';
+import { type ConnectProcess, startConnectProcess } from '../support/connect-process.ts';
+import { openFilesOf } from '../support/open-files.ts';
+import { memoryOf } from '../support/process-usage.ts';
+import { parseFlags } from './flags.ts';
+import { type Rotations, type SoakItem, startRotations } from './rotations.ts';
+import { formatTrend, type Sample, trendsOf } from './trends.ts';
+
+const namespace = 'soak';
+const vault = 'v'.repeat(26);
+/** Deployments that consume the first Secrets, and are rolled as often as their rollouts end. */
+const consumers = 5;
+/** Between two samples; in the full form there are fewer. */
+const leastBetween = 400;
+const mostSamples = 50;
+/** Without a rotation for so long, in milliseconds, nothing will come any more. */
+const standstill = 120_000;
+const lookInterval = 200;
+
+/** What a run leaves behind. */
+interface Outcome {
+  readonly samples: readonly Sample[];
+  readonly checks: readonly Check[];
+}
+
+interface Check {
+  readonly what: string;
+  readonly problem: string | undefined;
+}
+
+function itemsOf(count: number): readonly SoakItem[] {
+  return Array.from({ length: count }, (_, index) => ({ id: `item${index}`.padEnd(26, 'x'), name: `item-${index}` }));
+}
+
+async function applyDefinition(kube: KubeClient): Promise<void> {
+  await kube.request({
+    method: 'POST',
+    path: '/apis/apiextensions.k8s.io/v1/customresourcedefinitions',
+    body: customResourceDefinition(),
+  });
+  await waitFor(`${plural} to be served`, () => kube.request({ method: 'GET', path: collectionPath(onePasswordItems) }), {
+    deadlineMs: 30_000,
+  });
+}
+
+async function plant(kube: KubeClient, items: readonly SoakItem[]): Promise<void> {
+  await kube.request({ method: 'POST', path: collectionPath(namespaces), body: { metadata: { name: namespace } } });
+  const bounded = createSemaphore(24);
+  const resources = items.map(({ id, name }) =>
+    bounded(() =>
+      kube.request({
+        method: 'POST',
+        path: collectionPath(onePasswordItems, namespace),
+        body: { apiVersion: `${group}/${version}`, kind, metadata: { name }, spec: { itemPath: `vaults/${vault}/items/${id}` } },
+      }),
+    ),
+  );
+  await Promise.all([...resources, ...items.slice(0, consumers).map(({ name }) => plantConsumer(kube, name))]);
+}
+
+async function plantConsumer(kube: KubeClient, name: string): Promise<void> {
+  const labels = { app: name };
+  const containers = [{ name: 'main', image: 'example.com/web', envFrom: [{ secretRef: { name } }] }];
+  await kube.request({
+    method: 'POST',
+    path: collectionPath(deployments, namespace),
+    body: {
+      metadata: { name, annotations: { [annotations.autoRestart]: 'true' } },
+      spec: {
+        replicas: 1,
+        revisionHistoryLimit: 2,
+        selector: { matchLabels: labels },
+        template: { metadata: { labels }, spec: { containers } },
+      },
+    },
+  });
+}
+
+async function untilReady(kube: KubeClient, count: number): Promise<void> {
+  type Listed = { readonly items: readonly { readonly status?: { readonly conditions?: readonly { readonly status: string }[] } }[] };
+  await waitFor(
+    'all resources to be Ready',
+    async () => {
+      const { items } = await kube.request<Listed>({ method: 'GET', path: collectionPath(onePasswordItems, namespace) });
+      return items.filter(({ status }) => status?.conditions?.[0]?.status === 'True').length === count ? true : undefined;
+    },
+    { deadlineMs: 300_000, intervalMs: 1_000 },
+  );
+}
+
+/** Bytes of all files in a folder. */
+async function sizeOf(folder: string): Promise<number> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const sizes = entries
+    .filter((entry) => entry.isFile())
+    .map((entry) =>
+      stat(join(entry.parentPath, entry.name)).then(
+        ({ size }) => size,
+        () => 0,
+      ),
+    );
+  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
+}
+
+async function sampleOf(rotations: number, operator: BundledOperator, controlPlane: ControlPlane): Promise<Sample> {
+  await untilIdle(operator);
+  const { heapUsed, external, handles } = await operator.heap();
+  const files = await openFilesOf(operator.pid);
+  const { rss } = await operator.memory();
+  const memories = await Promise.all(controlPlane.processes().map(({ pid }) => memoryOf(pid)));
+  return {
+    rotations,
+    heap: heapUsed,
+    external,
+    handles,
+    rss,
+    ...files,
+    controlPlaneRss: memories.reduce((sum, memory) => sum + memory.rss, 0),
+    etcdDisk: await sizeOf(join(controlPlane.directory, 'etcd')),
+  };
+}
+
+/** A Secret may have followed while its status is still on its way. */
+async function untilIdle(operator: BundledOperator): Promise<void> {
+  const isIdle = async (): Promise<true | undefined> =>
+    metricOf(await operator.metrics(), 'controller_runtime_active_workers{') === 0 ? true : undefined;
+  await waitFor('the operator to have nothing to do', isIdle, { deadlineMs: standstill, intervalMs: 50 });
+}
+
+/** Samples until all rotations are done. @throws Error when none comes any more */
+async function follow(
+  rotations: Rotations,
+  total: number,
+  { connect, sample }: { readonly connect: ConnectProcess; readonly sample: (done: number) => Promise<Sample> },
+): Promise<readonly Sample[]> {
+  const progress = startProgress('rotations', sinkFor(process.stdout, console.log));
+  const samples: Sample[] = [];
+  const every = Math.max(leastBetween, total / mostSamples);
+  let seen = { done: 0, at: performance.now() };
+  try {
+    while (rotations.done < total) {
+      await sleep(lookInterval);
+      const { done } = rotations;
+      progress.update(done, total);
+      if (done > seen.done) seen = { done, at: performance.now() };
+      if (performance.now() - seen.at > standstill)
+        throw new Error(
+          `no rotation for ${standstill / 1000} s; these Secrets do not follow: ${rotations.outstanding.slice(0, 5).join(', ')}`,
+        );
+      if (done < every * (samples.length + 1)) continue;
+      // What is under way would count as open.
+      await rotations.pause(standstill);
+      samples.push(await sample(rotations.done));
+      // It remembers every request.
+      await connect.requests.reset();
+      rotations.resume();
+    }
+    return [...samples, await sample(rotations.done)];
+  } finally {
+    progress.end();
+  }
+}
+
+/** A sample of a scrape: its value, summed over the series whose name and labels begin with `name`. */
+function metricOf(scrape: string, name: string): number {
+  const lines = scrape.split('\n').filter((line) => line.startsWith(name));
+  return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
+}
+
+function counted(what: string, is: boolean, found: string): Check {
+  return { what: `${what}: ${found}`, problem: is ? undefined : what };
+}
+
+async function finalChecks(total: number, done: number, operator: BundledOperator): Promise<readonly Check[]> {
+  const scrape = await operator.metrics();
+  const updated = metricOf(scrape, 'keyturn_secret_writes_total{result="updated"');
+  const restarts = metricOf(scrape, 'keyturn_restarts_total{kind="Deployment",result="restarted"');
+  const lines = (await readFile(operator.outputFile, 'utf8')).split('\n');
+  const errors = lines.filter((line) => line.includes('"level":"error"'));
+  return [
+    counted('every change of an item reached its Secret', done === total, `${done} of ${total}`),
+    counted('each by one write', updated === total, `keyturn_secret_writes_total counts ${updated}`),
+    counted('consumers were rolled meanwhile', restarts > 0, `${restarts} restarts`),
+    counted('the log has no error', errors.length === 0, errors[0]?.slice(0, 300) ?? 'none'),
+  ];
+}
+
+async function run(folder: string, { rotations: total, resources }: ReturnType<typeof parseFlags>): Promise<Outcome> {
+  const items = itemsOf(resources);
+  const bundle = await bundleInto(folder);
+  const controlPlane = await startControlPlane({ directory: join(folder, 'control-plane'), log: console.log });
+  const kube = createKubeClient({ load: credentialsFrom(controlPlane.kubeconfig), clock: systemClock, userAgent: 'keyturn-soak' });
+  const connect = await startConnectProcess({
+    vaults: [
+      {
+        id: vault,
+        name: 'Soak',
+        items: items.map(({ id, name }) => ({
+          id,
+          title: name,
+          fields: [
+            { label: 'password', value: 'rotation-0' },
+            { label: 'user', value: name },
+          ],
+        })),
+      },
+    ],
+  });
+  let operator: BundledOperator | undefined;
+  try {
+    await applyDefinition(kube);
+    await plant(kube, items);
+    operator = await startBundledOperator({
+      bundle,
+      kubeconfig: controlPlane.kubeconfig,
+      connect: connect.url,
+      token: connect.token,
+      pollingInterval: 1,
+      // The audit log is put aside now and then, so that this is seen to leave nothing open.
+      flags: ['--audit-log-maxsize=4', '--audit-log-maxbackup=1'],
+      folder,
+      name: 'operator',
+      inspectable: true,
+    });
+    await untilReady(kube, resources);
+    return await rotate(total, { kube, connect, items, operator, controlPlane });
+  } finally {
+    await operator?.stop();
+    await connect.stop();
+    await kube.close();
+    await controlPlane.stop();
+  }
+}
+
+interface Running {
+  readonly kube: KubeClient;
+  readonly connect: ConnectProcess;
+  readonly items: readonly SoakItem[];
+  readonly operator: BundledOperator;
+  readonly controlPlane: ControlPlane;
+}
+
+async function rotate(total: number, { kube, connect, items, operator, controlPlane }: Running): Promise<Outcome> {
+  const began = performance.now();
+  const rotations = startRotations({ kube, connect, namespace, vault, items, total });
+  try {
+    const samples = await follow(rotations, total, { connect, sample: (done) => sampleOf(done, operator, controlPlane) });
+    const seconds = (performance.now() - began) / 1_000;
+    console.log(`${rotations.done} rotations in ${seconds.toFixed(0)} s: ${(rotations.done / seconds).toFixed(0)} in a second`);
+    return { samples, checks: await finalChecks(total, rotations.done, operator) };
+  } finally {
+    await rotations.end();
+  }
+}
+
+async function main(): Promise<void> {
+  if (process.platform !== 'linux') throw new Error('descriptors are read from /proc: run this on Linux');
+  const flags = parseFlags(process.argv.slice(2));
+  const runs = resolve(ROOT, '.cache/run');
+  await mkdir(runs, { recursive: true });
+  const folder = await mkdtemp(join(runs, `${process.pid}-`));
+  try {
+    const { samples, checks } = await run(folder, flags);
+    const trends = trendsOf(samples);
+    for (const trend of trends) console.log(formatTrend(trend));
+    for (const { what, problem } of checks) console.log(`${problem === undefined ? 'ok  ' : 'FAIL'} ${what}`);
+    const judged = trends.filter(({ bound }) => bound !== undefined);
+    const failed =
+      judged.filter(({ growth, bound = 0 }) => growth > bound).length + checks.filter(({ problem }) => problem !== undefined).length;
+    console.log(`${judged.length + checks.length - failed} passed, ${failed} failed`);
+    if (failed > 0) process.exitCode = 1;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+await main();
