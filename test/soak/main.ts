@@ -24,7 +24,7 @@ import { openFilesOf } from '../support/open-files.ts';
 import { memoryOf } from '../support/process-usage.ts';
 import { parseFlags } from './flags.ts';
 import { type Rotations, type SoakItem, startRotations } from './rotations.ts';
-import { formatTrend, type Sample, trendsOf } from './trends.ts';
+import { formatTrend, isWithin, type Sample, trendsOf } from './trends.ts';
 
 const namespace = 'soak';
 const vault = 'v'.repeat(26);
@@ -285,8 +285,7 @@ async function main(): Promise<void> {
     for (const trend of trends) console.log(formatTrend(trend));
     for (const { what, problem } of checks) console.log(`${problem === undefined ? 'ok  ' : 'FAIL'} ${what}`);
     const judged = trends.filter(({ bound }) => bound !== undefined);
-    const failed =
-      judged.filter(({ growth, bound = 0 }) => growth > bound).length + checks.filter(({ problem }) => problem !== undefined).length;
+    const failed = judged.filter((trend) => !isWithin(trend)).length + checks.filter(({ problem }) => problem !== undefined).length;
     console.log(`${judged.length + checks.length - failed} passed, ${failed} failed`);
     if (failed > 0) process.exitCode = 1;
   } finally {

@@ -61,11 +61,17 @@ export function trendsOf(samples: readonly Sample[]): readonly Trend[] {
   });
 }
 
+/** True when a measure grows by no more than it may. */
+export function isWithin({ growth, bound }: Trend): boolean {
+  return bound === undefined || growth <= bound;
+}
+
 /** One line for people: `ok   sockets: 81 to 82, at most 90; +0.00 by 1,000 rotations, 0 in all (no more than 16)`. */
-export function formatTrend({ what, unit, slope, growth, bound, first, last, most }: Trend): string {
+export function formatTrend(trend: Trend): string {
+  const { what, unit, slope, growth, bound, first, last, most } = trend;
   const amount = (value: number): string => (unit === 'bytes' ? `${(value / 1e6).toFixed(2)} MB` : value.toFixed(0));
   const steep = `${slope < 0 ? '' : '+'}${unit === 'bytes' ? `${slope.toFixed(0)} bytes` : slope.toFixed(3)}`;
-  const verdict = bound === undefined ? '    ' : growth <= bound ? 'ok  ' : 'FAIL';
+  const verdict = bound === undefined ? '    ' : isWithin(trend) ? 'ok  ' : 'FAIL';
   const limit = bound === undefined ? '' : ` (no more than ${amount(bound)})`;
   return `${verdict} ${what}: ${amount(first)} to ${amount(last)}, at most ${amount(most)}; ${steep} by 1,000 rotations, ${amount(growth)} in all${limit}`;
 }
