@@ -41,7 +41,7 @@ async function main(flags: Flags): Promise<void> {
   const remove = (): Promise<void> => rm(folder, { recursive: true, force: true });
   const world = await startWorld(form, folder, console.log);
   endOnSignal(world, remove);
-  const failures: string[] = [];
+  const failures: Failed[] = [];
   const rows: Row[] = [];
   try {
     rows.push(...(await measureAll(world, flags, failures)));
@@ -54,44 +54,71 @@ async function main(flags: Flags): Promise<void> {
     else console.log(`what the processes said is in ${folder}`);
   }
   console.log(`\n${terminalTable(rows, form)}\n`);
-  conclude(rows, failures);
+  conclude(rows, runsFor(flags).length, failures);
 }
 
-async function measureAll(world: World, { form, only, peer }: Flags, failures: string[]): Promise<readonly Row[]> {
+/** A run, or a benchmark, of which nothing came. */
+interface Failed {
+  readonly name: string;
+  readonly message: string;
+}
+
+function wanted({ only, form }: Flags): readonly Benchmark[] {
+  return (benchmarks as readonly Benchmark[]).filter(({ name, leftOut }) => only.has(name) && leftOut?.(form) !== true);
+}
+
+function runsFor(flags: Flags): readonly (readonly [string, Run])[] {
+  return Object.entries(runs).filter(([name]) => wanted(flags).some(({ run }) => run === name));
+}
+
+async function measureAll(world: World, flags: Flags, failures: Failed[]): Promise<readonly Row[]> {
+  const { form, peer } = flags;
   const subjects = [keyturn(world), ...(peer === undefined ? [] : [peerOf(world, peer)])];
-  const bench: Bench = { world, subjects, log: () => {}, synced: new Map() };
+  const bench: Bench = { world, subjects, log: tell, synced: new Map() };
   const own: Partial<Record<string, Measures[BenchmarkName]>> = {};
   const peers: Partial<Record<string, Measures[BenchmarkName]>> = {};
-  const wanted: readonly Benchmark[] = benchmarks.filter(({ name }) => only.has(name));
-  const due = Object.entries(runs).filter(([name]) => wanted.some(({ run }) => run === name));
+  const due = runsFor(flags);
   for (const [index, [name, run]] of due.entries()) {
     const progress = startProgress(`[${index + 1}/${due.length}] ${name}`, sinkFor(process.stdout, console.log));
     try {
-      const measured = await run({ ...bench, log: (line) => console.log(`  ${line}`) });
+      const measured = await run(bench);
       Object.assign(own, measured.keyturn);
       Object.assign(peers, measured.peer);
     } catch (error) {
-      failures.push(`${name}: ${messagesOf(error)}`);
+      failures.push({ name, message: messagesOf(error) });
       console.error(`FAIL ${name}:`, error);
     } finally {
       progress.end();
     }
   }
-  return wanted.flatMap((benchmark): readonly Row[] => {
-    const measure = own[benchmark.name];
-    return measure === undefined ? [] : [{ benchmark, result: judge(benchmark, form, measure, peers[benchmark.name]) }];
+  const failedRuns = new Set(failures.map(({ name }) => name));
+  return wanted(flags).flatMap((benchmark): readonly Row[] => {
+    const { name, run } = benchmark;
+    const measure = own[name];
+    if (measure !== undefined && Number.isFinite(measure.value))
+      return [{ benchmark, result: judge(benchmark, form, measure, peers[name]) }];
+    if (!failedRuns.has(run)) failures.push({ name, message: 'no figure came of it' });
+    return [];
   });
 }
 
-/** Only what is certain on any machine decides: that all ran, and the counts. */
-function conclude(rows: readonly Row[], failures: readonly string[]): void {
-  const invariants = rows.filter(({ benchmark }) => benchmark.invariant === true);
-  const broken = invariants.filter(({ result }) => result.met !== true);
-  for (const failure of failures) console.log(`FAIL ${failure}`);
+/** Only what is certain on any machine decides: that all ran, and the counts. A time that misses its target is told. */
+function conclude(rows: readonly Row[], ran: number, failures: readonly Failed[]): void {
+  const [counts, figures] = [rows.filter(({ benchmark }) => benchmark.invariant), rows.filter(({ benchmark }) => !benchmark.invariant)];
+  const broken = counts.filter(({ result }) => result.met !== true);
+  const missed = figures.filter(({ result }) => result.met !== true);
+  if (missed.length > 0) console.log(`above the target, which fails nothing: ${missed.map(({ result }) => result.name).join(', ')}`);
+  for (const { name, message } of failures) console.log(`FAIL ${name}: ${message}`);
   for (const { result } of broken) console.log(`FAIL ${result.name}: ${result.value} ${result.unit}, at most ${String(result.target)}`);
   const failed = failures.length + broken.length;
-  console.log(`${rows.length - broken.length} passed, ${failed} failed`);
+  const failedRuns = failures.filter(({ name }) => name in runs).length;
+  console.log(`${ran - failedRuns + counts.length - broken.length} passed, ${failed} failed`);
   if (failed > 0) process.exitCode = 1;
+}
+
+/** A line of its own, also where progress stands in the last one. */
+function tell(line: string): void {
+  console.log(`${process.stdout.isTTY ? '\r\u001b[2K' : ''}  ${line}`);
 }
 
 function messagesOf(error: unknown): string {
