@@ -67,7 +67,7 @@ export function createBusyClient({ kube, connect }: BusyClientOptions): BusyClie
 
   /** Whether what is to be created is there still, and about to go. */
   async function isLeaving({ path, body }: Request): Promise<boolean> {
-    const name = (body as { readonly metadata?: { readonly name?: string } } | undefined)?.metadata?.name ?? '';
+    const { metadata: { name = '' } = {} } = { ...body } as { readonly metadata?: { readonly name?: string } };
     const found = await kube
       .request<{ readonly metadata: WireMeta }>({ method: 'GET', path: `${path}/${name}` })
       // Gone meanwhile, or not to be had now: the next attempt tells.

@@ -47,9 +47,11 @@ export interface RunOptions {
 }
 
 /** After the last disturbance: retries may have pauses of a minute, and restarts wait for their turn. In milliseconds. */
-const calmDeadline = 240_000;
+const calmDeadline = 180_000;
 /** Nobody writes anything for so long when it is over: longer than the debounce and a poll. In milliseconds. */
 const quietTime = 6_000;
+/** In milliseconds: two periods of a schedule. */
+const roundTime = 60_000;
 const scrapePause = 10_000;
 /** The account whose Role `grantOperatorRole` makes. */
 const accountPath = 'keyturn/keyturn-namespaced';
@@ -86,16 +88,14 @@ export async function runChaos({ schedule, duration, folder, bundle, log }: RunO
     const scraping = new AbortController();
     const kept = keepControllers(controlPlane, scraping.signal);
     const scraped = scrape(replicas, texts, scraping.signal);
-    const began = Date.now();
-    await carryOut(schedule.steps, stage, watchProcesses, errors, log);
-    await pause(Math.max(0, began + duration - Date.now()));
-    log('it is let alone');
-    await untilCalm(stage, calmDeadline).catch((error: unknown) => {
-      log(`it did not become calm: ${error instanceof Error ? error.message : 'unknown'}`);
-    });
+    for (const round of roundsOf(schedule.steps, duration)) {
+      await carryOut(round, stage, watchProcesses, errors, log);
+      log('it is let alone');
+      if (!(await becomesCalm(stage, log))) break;
+      log('it is calm');
+    }
     await recorder.caughtUp();
     const end = Date.now();
-    log('it is calm');
     scraping.abort();
     await Promise.all([scraped, kept]);
     await scrapeOnce(replicas, texts, 'at the end');
@@ -213,9 +213,35 @@ function firstSeed(): Parameters<typeof startConnectProcess>[0] {
   return { vaults: [{ name: world.vault, items }] };
 }
 
+/** A part of a schedule. */
+interface Round {
+  readonly steps: readonly Scheduled[];
+  readonly from: number;
+  readonly to: number;
+}
+
+/** After each of them it has to become calm: a restart that is lost is not hidden by a later one. */
+function roundsOf(steps: readonly Scheduled[], duration: number): readonly Round[] {
+  return Array.from({ length: Math.ceil(duration / roundTime) }, (_, index) => {
+    const [from, to] = [index * roundTime, Math.min((index + 1) * roundTime, duration)];
+    return { from, to, steps: steps.filter(({ at }) => at >= from && at < to) };
+  });
+}
+
+async function becomesCalm(stage: Stage, log: (line: string) => void): Promise<boolean> {
+  try {
+    await untilCalm(stage, calmDeadline);
+    return true;
+  } catch (error) {
+    const why = error instanceof Error ? (error.cause ?? error) : error;
+    log(`it does not become calm: ${why instanceof Error ? why.message : 'unknown'}`);
+    return false;
+  }
+}
+
 /** Begins each step at its time, and resolves when all are over. */
 async function carryOut(
-  steps: readonly Scheduled[],
+  { steps, from, to }: Round,
   { client, disturber }: Stage,
   beforeEach: () => void,
   errors: Violation[],
@@ -224,7 +250,7 @@ async function carryOut(
   const began = performance.now();
   const under: Promise<void>[] = [];
   for (const step of steps) {
-    await pause(Math.max(0, step.at - (performance.now() - began)));
+    await pause(Math.max(0, step.at - from - (performance.now() - began)));
     beforeEach();
     log(describeStep(step));
     const run = isDisturbance(step) ? disturber.disturb(step) : client.act(step, step.number);
@@ -239,6 +265,7 @@ async function carryOut(
       }),
     );
   }
+  await pause(Math.max(0, to - from - (performance.now() - began)));
   await Promise.all(under);
 }
 
