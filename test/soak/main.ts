@@ -147,6 +147,15 @@ async function untilIdle(operator: BundledOperator): Promise<void> {
   await waitFor('the operator to have nothing to do', isIdle, { deadlineMs: standstill, intervalMs: 50 });
 }
 
+/** What came of a run that does not come to its end stands in its output. */
+function tell(sample: Sample): Sample {
+  const { rotations, heap, handles, descriptors, sockets } = sample;
+  console.log(
+    `after ${rotations} rotations: heap ${(heap / 1e6).toFixed(2)} MB, ${handles} handles, ${descriptors} descriptors, ${sockets} sockets`,
+  );
+  return sample;
+}
+
 /** Samples until all rotations are done. @throws Error when none comes any more */
 async function follow(
   rotations: Rotations,
@@ -170,12 +179,12 @@ async function follow(
       if (done < every * (samples.length + 1)) continue;
       // What is under way would count as open.
       await rotations.pause(standstill);
-      samples.push(await sample(rotations.done));
+      samples.push(tell(await sample(rotations.done)));
       // It remembers every request.
       await connect.requests.reset();
       rotations.resume();
     }
-    return [...samples, await sample(rotations.done)];
+    return [...samples, tell(await sample(rotations.done))];
   } finally {
     progress.end();
   }
