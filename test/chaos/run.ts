@@ -24,8 +24,8 @@ import { heapIsBack, type HeapCompared, noCanaries, nobodyCrashed, nothingIsLeft
 import { type Recorder, startRecorder } from './recorder.ts';
 import { type Replicas, startReplicas } from './replicas.ts';
 import { countChanges, countRolls, noRestartLost, noRestartRepeated } from './restart-invariants.ts';
-import { type ClientAct, describeStep, type Disturbance, type Schedule, type Scheduled } from './schedule.ts';
-import { secretsComeBack, secretsEqualItems, secretsStay } from './secret-invariants.ts';
+import { type ClientAct, describeStep, type Disturbance, roundTime, type Schedule, type Scheduled } from './schedule.ts';
+import { longestLack, secretsComeBack, secretsEqualItems, secretsStay } from './secret-invariants.ts';
 import { abandonedSockets, socketsAt } from './sockets.ts';
 import type { Violation } from './violation.ts';
 import { lease, world } from './world.ts';
@@ -50,8 +50,6 @@ export interface RunOptions {
 const calmDeadline = 180_000;
 /** Nobody writes anything for so long when it is over: longer than the debounce and a poll. In milliseconds. */
 const quietTime = 6_000;
-/** In milliseconds: two periods of a schedule. */
-const roundTime = 60_000;
 const scrapePause = 10_000;
 /** The account whose Role `grantOperatorRole` makes. */
 const accountPath = 'keyturn/keyturn-namespaced';
@@ -123,6 +121,7 @@ export async function runChaos({ schedule, duration, folder, bundle, log }: RunO
     for (const { name, before: then, after } of heaps)
       log(`heap of ${name}: ${megabytes(then.heapUsed)} before, ${megabytes(after.heapUsed)} after`);
     log(`all that is needed answered for ${(history.served.reduce((sum, { from, to }) => sum + to - from, 0) / 1_000).toFixed(0)} s`);
+    log(`of that no Secret was missing or empty for longer than ${longestLack(history, end)} ms, warm-ups left out`);
 
     const ports = new Set([connect.url, controlPlane.url, stage.proxy.url].map((url) => Number(new URL(url).port)));
     await endStage(stage);

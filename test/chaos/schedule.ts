@@ -65,6 +65,11 @@ export interface Schedule {
 /** So long it is disturbed, and then it is let alone until the period is over, but for what users do. In milliseconds. */
 const period = { all: 30_000, disturbed: 21_000 };
 
+/** After each of them, which are two periods, everything has to become calm before it goes on. In milliseconds. */
+export const roundTime = 2 * period.all;
+/** So long before that no value is rotated: what is lost then is not hidden by what comes later. */
+const lastActs = 5_000;
+
 /**
  * The first period and every other after it are hard on processes, the ones between on Connect: spoiled answers show nothing as long as nobody is there
  * to ask. All kinds of disturbances occur in both.
@@ -96,6 +101,11 @@ export function describeStep(step: Scheduled): string {
 }
 
 type Timed<T> = T & { readonly at: number };
+
+/** Nothing is rotated then. */
+function isQuiet(at: number): boolean {
+  return at % roundTime >= roundTime - lastActs;
+}
 
 function kindAt(at: number): Kind {
   return Math.floor(at / period.all) % 2 === 0 ? 'processes' : 'Connect';
@@ -211,6 +221,7 @@ function rotations(draw: Draw, duration: number): Timed<ClientAct>[] {
   for (let at = draw.between(500, 1_500); at < duration; at += draw.chance(15) ? draw.between(20, 150) : draw.between(500, 2_000)) {
     const item = draw.of(world.items);
     const kind = draw.between(1, 100);
+    if (isQuiet(at)) continue;
     if (kind <= 80) made.push({ what: 'rotate', item, keys: draw.some(world.keys), at });
     else if (kind <= 90) made.push({ what: 'touch-item', item, at });
     else {
@@ -232,7 +243,7 @@ function firstWorld(draw: Draw): World {
 function clientActs(draw: Draw, duration: number, { resources, workloads }: World): Timed<ClientAct>[] {
   const made: Timed<ClientAct>[] = [];
   const present = { resources: new Set(Object.keys(resources)), workloads: new Set(Object.keys(workloads)) };
-  for (let at = draw.between(500, 1_500); at < duration; at += draw.between(400, 1_600)) {
+  for (let at = draw.between(500, 1_500); at < duration; at += isQuiet(at) ? draw.between(200, 600) : draw.between(400, 1_600)) {
     const act = draw.chance(55) ? actOnResource(draw, present.resources) : actOnWorkload(draw, present.workloads);
     made.push({ ...act, at });
   }

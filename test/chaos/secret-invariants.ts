@@ -57,6 +57,12 @@ export function secretsComeBack(history: History, end: number): readonly Violati
   );
 }
 
+/** The longest that a Secret was missing or empty while all that it needs answered, warm-ups left out: in milliseconds. */
+export function longestLack(history: History, end: number): number {
+  const all = [...history.resources.keys()].flatMap((name) => lacks(history, name, end));
+  return all.reduce((longest, lack) => Math.max(longest, servedTime(history.served, lack)), 0);
+}
+
 /** How much of an interval was served, warm-ups left out, in milliseconds. */
 export function servedTime(served: readonly Interval[], { from, to }: Interval): number {
   return served.reduce((sum, part) => sum + Math.max(0, Math.min(part.to, to) - Math.max(part.from, from) - warmUp), 0);

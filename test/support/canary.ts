@@ -1,5 +1,14 @@
 import { onePasswordItems } from '../../src/kube/objects.ts';
-import { collectionPath, deployments, replicaSets, type ResourceType, secrets } from '../../src/kube/resource.ts';
+import {
+  collectionPath,
+  controllerRevisions,
+  daemonSets,
+  deployments,
+  replicaSets,
+  type ResourceType,
+  secrets,
+  statefulSets,
+} from '../../src/kube/resource.ts';
 import type { TestNamespace } from './cluster.ts';
 
 /** Stands in every canary and nowhere else. Letters of base32, so that it can be the secret of a one-time password. */
@@ -42,6 +51,9 @@ const readKinds: readonly ResourceType[] = [
   onePasswordItems,
   deployments,
   replicaSets,
+  statefulSets,
+  daemonSets,
+  controllerRevisions,
   { root: '/api/v1', plural: 'events' },
   { root: '/api/v1', plural: 'pods' },
   { root: '/api/v1', plural: 'configmaps' },

@@ -46,6 +46,13 @@ describe('a schedule', () => {
     expect(new Set(faults)).toStrictEqual(new Set(connectFaultOrders));
   });
 
+  it('rotates nothing at the end of a minute, while Secrets are deleted and edited still', () => {
+    const late = of(1).filter(({ at }) => at % minutes >= minutes - 5_000);
+    const rotations = late.filter(({ what }) => ['rotate', 'touch-item', 'toggle-extra'].includes(what));
+    const edits = late.filter(({ what }) => ['delete-secret', 'edit-secret', 'empty-secret'].includes(what));
+    expect([rotations.length, edits.length > 2]).toStrictEqual([0, true]);
+  });
+
   it('has acts on what is there alone', () => {
     const { world, steps } = scheduleOf(11, 10 * minutes);
     const present = new Set([...Object.keys(world.resources), ...Object.keys(world.workloads)]);

@@ -1,7 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { editMark } from '../../chaos/history.ts';
 import { merge, subtract } from '../../chaos/intervals.ts';
-import { absenceAllowed, secretsComeBack, secretsEqualItems, secretsStay, servedTime, warmUp } from '../../chaos/secret-invariants.ts';
+import {
+  absenceAllowed,
+  longestLack,
+  secretsComeBack,
+  secretsEqualItems,
+  secretsStay,
+  servedTime,
+  warmUp,
+} from '../../chaos/secret-invariants.ts';
 import type { Violation } from '../../chaos/violation.ts';
 import { story } from './made-up-history.ts';
 
@@ -109,6 +117,19 @@ describe('a Secret comes back', () => {
   it('where somebody wants it', () => {
     const told = begun().noResource().noSecret().calm(long);
     expect(secretsComeBack(told.history(), told.now)).toStrictEqual([]);
+  });
+
+  it('and the longest time is told', () => {
+    const told = begun()
+      .client('delete-secret')
+      .noSecret()
+      .calm(warmUp + 1_500)
+      .secret(first)
+      .noSecret()
+      .calm(warmUp + 700);
+    expect(longestLack(told.history(), told.now)).toBe(1_500);
+    const whole = begun().calm(long);
+    expect(longestLack(whole.history(), whole.now)).toBe(0);
   });
 
   it('by the time that was served beyond the warm-up of each part', () => {
