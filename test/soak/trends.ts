@@ -12,9 +12,9 @@ export interface Sample {
   readonly descriptors: number;
   readonly sockets: number;
   readonly halfClosed: number;
-  /** Of the control plane: the resident memory of its processes, and the files of etcd. */
+  /** Of the control plane: the resident memory of its processes, and the file of etcd's database, which the API server has compacted every five minutes. */
   readonly controlPlaneRss: number;
-  readonly etcdDisk: number;
+  readonly database: number;
 }
 
 type Measure = Exclude<keyof Sample, 'rotations'>;
@@ -24,12 +24,13 @@ const bounds: Readonly<Record<Measure, { readonly what: string; readonly unit: '
   heap: { what: 'heap after collection', unit: 'bytes', bound: 4_000_000 },
   external: { what: 'memory outside of the heap', unit: 'bytes', bound: 4_000_000 },
   rss: { what: 'resident memory', unit: 'bytes' },
-  handles: { what: 'open handles', unit: '', bound: 16 },
+  // They come and go with the connections that are in use: a leak of one in a hundred rotations still is more.
+  handles: { what: 'open handles', unit: '', bound: 200 },
   descriptors: { what: 'file descriptors', unit: '', bound: 16 },
   sockets: { what: 'sockets', unit: '', bound: 16 },
   halfClosed: { what: 'half-closed connections', unit: '', bound: 8 },
   controlPlaneRss: { what: 'memory of the control plane', unit: 'bytes' },
-  etcdDisk: { what: 'files of etcd', unit: 'bytes' },
+  database: { what: 'database of etcd', unit: 'bytes' },
 };
 
 /** How one measure went. */

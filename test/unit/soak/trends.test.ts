@@ -11,7 +11,7 @@ const still = {
   sockets: 91,
   halfClosed: 0,
   controlPlaneRss: 1e9,
-  etcdDisk: 1e8,
+  database: 1e8,
 };
 
 /** Forty samples, one for every 1,000 rotations, of which each is as `measure` has it. */
