@@ -116,10 +116,9 @@ export function createBusyClient({ kube, connect }: BusyClientOptions): BusyClie
         return intervene(act.what, act.secret, patch(secrets, act.secret, { data: null }));
       case 'delete-secret':
         return intervene(act.what, act.secret, { method: 'DELETE', path: pathOf(secrets, act.secret) });
-      case 'delete-resource':
-        return intervene(act.what, act.resource, { method: 'DELETE', path: pathOf(onePasswordItems, act.resource) });
       case 'unlabel-secret':
       case 'create-resource':
+      case 'delete-resource':
       case 'label-resource':
       case 'opt-resource':
       case 'create-workload':
@@ -162,7 +161,7 @@ function laneOf(act: ClientAct): string {
 /** What takes one request to the API server, and touches no value. */
 type Requested = Exclude<
   ClientAct,
-  { readonly what: 'rotate' | 'toggle-extra' | 'touch-item' | 'edit-secret' | 'empty-secret' | 'delete-secret' | 'delete-resource' }
+  { readonly what: 'rotate' | 'toggle-extra' | 'touch-item' | 'edit-secret' | 'empty-secret' | 'delete-secret' }
 >;
 
 function requestOf(act: Requested, number: number): Request {
@@ -180,6 +179,8 @@ function requestOf(act: Requested, number: number): Request {
           spec: { itemPath: `vaults/${world.vault}/items/${act.resource}` },
         },
       };
+    case 'delete-resource':
+      return { method: 'DELETE', path: pathOf(onePasswordItems, act.resource) };
     case 'label-resource':
       return patch(onePasswordItems, act.resource, { metadata: { labels: { touched: String(number) } } });
     case 'opt-resource':

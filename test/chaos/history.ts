@@ -72,9 +72,9 @@ export interface ItemState {
   readonly data: Readonly<Record<string, string>>;
 }
 
-/** Something that the client did to a Secret, or to the resource whose Secret goes with it. */
+/** Something that the client did to a Secret. */
 export interface Intervention {
-  readonly what: 'edit-secret' | 'empty-secret' | 'delete-secret' | 'delete-resource';
+  readonly what: 'edit-secret' | 'empty-secret' | 'delete-secret';
   readonly secret: string;
   /** From its first attempt to the end of its last. */
   readonly from: number;

@@ -37,7 +37,7 @@ export function secretsStay(history: History): readonly Violation[] {
       const before = versions[index - 1];
       const wrong = wrongOf(history, name, version);
       if (wrong === undefined || (before !== undefined && isUntouched(before, version))) return [];
-      const excused = owing.take(version);
+      const excused = wasCollected(history, name, version) || owing.take(version);
       return excused
         ? []
         : [violationOf(history, invariant, name, `${wrong} at ${version.rv} (${clock(version.at)}), and not by the client`)];
@@ -85,13 +85,19 @@ function isUntouched(before: Version<SecretState>, { gone, uid, state }: Version
   return !before.gone && !gone && before.uid === uid && sameData(before.state.data, state.data);
 }
 
+/** The resource that it belonged to was gone: then the garbage collector takes it, as often as it was made for that. */
+function wasCollected(history: History, name: string, { gone, rv, state: { owners } }: Version<SecretState>): boolean {
+  const dead = (history.resources.get(name) ?? []).filter((resource) => resource.gone && resource.rv < rv).map(({ uid }) => uid);
+  return gone && owners.length > 0 && owners.every((owner) => dead.includes(owner));
+}
+
 /** The requests of the client that may explain what became of a Secret. Each explains one version. */
 function requestsOf(history: History, name: string): { take(version: Version<SecretState>): boolean } {
   const left = history.interventions.filter(({ secret }) => secret === name).map((one) => ({ ...one, left: one.attempts }));
   return {
     take({ at, gone, state }) {
       const explains = (what: string): boolean =>
-        gone ? what.startsWith('delete-') : what === (Object.keys(state.data).length === 0 ? 'empty-secret' : 'edit-secret');
+        what === (gone ? 'delete-secret' : Object.keys(state.data).length === 0 ? 'empty-secret' : 'edit-secret');
       const found = left.find((one) => one.left > 0 && explains(one.what) && one.from <= at && at <= one.to + watchDelay);
       if (found !== undefined) found.left -= 1;
       return found !== undefined;

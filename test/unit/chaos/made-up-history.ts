@@ -5,7 +5,8 @@ import type { Use } from '../../chaos/world.ts';
 export interface Story {
   /** The item `db` holds this from now on. */
   item(data: Readonly<Record<string, string>>): Story;
-  resource(optIn?: string): Story;
+  /** A version of the resource `db`, which owns the Secret unless it says otherwise. */
+  resource(optIn?: string, uid?: string): Story;
   noResource(): Story;
   /** A version of the Secret `db`. */
   secret(
@@ -53,12 +54,12 @@ export function story(): Story {
       items.push({ at: now, data });
       return told;
     },
-    resource(optIn) {
-      resources.push({ ...next(), gone: false, uid: `resource-${resources.length}`, state: { optIn } });
+    resource(optIn, uid = 'owner') {
+      resources.push({ ...next(), gone: false, uid, state: { optIn } });
       return told;
     },
     noResource() {
-      resources.push({ ...next(), gone: true, uid: 'resource', state: { optIn: undefined } });
+      resources.push({ ...next(), gone: true, uid: resources.at(-1)?.uid ?? '', state: { optIn: undefined } });
       return told;
     },
     secret(data, { uid = 'secret', owner = 'owner', revision = 0, itemVersion = String(items.length) } = {}) {

@@ -50,11 +50,18 @@ describe('a Secret stays whole', () => {
   it('while it is rotated, and while the client edits, empties and deletes it', () => {
     const told = begun().item(second).secret(second).client('edit-secret').secret(edited).secret(second);
     told.client('empty-secret').secret({}).secret(second).client('delete-secret').noSecret().secret(second, { uid: 'other' });
-    expect(secretsStay(told.client('delete-resource').noResource().noSecret().history())).toStrictEqual([]);
+    expect(secretsStay(told.noResource().noSecret().history())).toStrictEqual([]);
   });
 
   it('and not when it goes by itself', () => {
     expect(details(secretsStay(begun().noSecret().history()))).toStrictEqual([expect.stringMatching(/^gone at .*not by the client$/)]);
+  });
+
+  it('and it goes with its resource, as often as it was made for that', () => {
+    expect(secretsStay(begun().noResource().noSecret().secret(first).noSecret().history())).toStrictEqual([]);
+    expect(secretsStay(begun().noSecret().noResource().history())).toHaveLength(1);
+    const anew = begun().noResource().noSecret().resource(undefined, 'new').secret(first, { uid: 'other', owner: 'new' }).noSecret();
+    expect(secretsStay(anew.history())).toHaveLength(1);
   });
 
   it('and not when it is emptied by itself', () => {
