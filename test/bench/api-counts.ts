@@ -13,7 +13,7 @@ export type RequestCounts = ReadonlyMap<string, number>;
 export interface ApiCounts {
   /** Of all requests that were answered before this was called, since the beginning. */
   of(user: string): Promise<RequestCounts>;
-  /** The same, once nothing was added for a second. */
+  /** The same, once nothing was added for half a second. */
   settled(user: string): Promise<RequestCounts>;
 }
 
@@ -75,7 +75,7 @@ export function createApiCounts(file: string, mark: (path: string) => Promise<vo
     async settled(user) {
       let before = await of(user);
       for (;;) {
-        await pause(1_000);
+        await pause(500);
         const now = await of(user);
         if (sum(between(before, now)) === 0) return now;
         before = now;

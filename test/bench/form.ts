@@ -48,7 +48,7 @@ export const forms: Readonly<Record<Form['name'], Form>> = {
     ...whole,
     coldRounds: 2,
     restarts: 3,
-    quietPolls: 3,
+    quietPolls: 2,
     quietInterval: defaultInterval,
     rotations: { atDefault: 1, atOneSecond: 2 },
     fanOuts: 1,

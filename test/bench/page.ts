@@ -111,11 +111,11 @@ const method = `## How it is measured
   divided by the difference of their numbers, so that what does not grow is left out. RSS stands beside it in the raw figures.
 - **Quiet poll**: the operator is started over what is in sync and left alone. Requests are counted by Connect, writes by the audit log of the API
   server, processor time by the kernel; \`windowSeconds\` is how long.
-- **Own restart**: requests and writes from the start of the process until a second after the last. _In sync_ is when all resources have been looked at and the
+- **Own restart**: requests and writes from the start of the process until half a second after the last. _In sync_ is when all resources have been looked at and the
   queue is empty, by the metrics of the operator; _first reconcile_ is when its first request arrives at Connect.
 - **Rotation**: all items change at one moment, just after the operator has looked at Connect, so that the wait for the next look is as long as it can be.
   A Secret counts when the watch brings the new value. For the ratio the time begins with the look that found the change.
-- **Fan-out**: from the change of the Secret until the watch has seen the last template changed, without budget and debounce. One in ten Deployments has a
+- **Fan-out**: from the change of the Secret until the watch has seen the last template changed, without budget and debounce. One in 25 Deployments has a
   pod, for starting pods takes the control plane much longer than the operator takes for all the rest.
 - **Secrets of others**: RSS of a running operator before and after they are made in the namespace that it watches, the least of the second half of a pause.
 - **A peer** is in sync after a restart when it has asked Connect nothing for three seconds. Its heap cannot be asked for.`;

@@ -16,7 +16,7 @@ const deadline = 300_000;
  * Every so many Deployments have a pod, which is replaced. A pod costs the control plane a fifth of a second of processor time; with one for each,
  * both sides would wait for that, and nothing could be seen of the operator.
  */
-const everyWithPod = 10;
+const everyWithPod = 25;
 
 /** One item, many Deployments that consume it, and no budget: ours against as many patches of the bare loop. */
 export const runFanOut: Run = async (bench) => {

@@ -5,6 +5,7 @@ import { untilLook } from './looks.ts';
 import type { Measure, Measures } from './result.ts';
 import type { Subject } from './subject.ts';
 import { syncedNamespace } from './synced.ts';
+import { untilCurrent } from './values.ts';
 
 /** Lets each operator be, over what is in sync. */
 export const runQuietPoll: Run = async (bench) => {
@@ -45,6 +46,8 @@ async function quiet(bench: Bench, subject: Subject, size: number): Promise<Quie
   try {
     const ready = async (): Promise<void> => {
       await untilLook(world, 60_000);
+      await untilCurrent(world, namespace, size);
+      await api.settled(subject.user);
       // The second one finds nothing left to do of the start.
       await untilLook(world, 2_000 * quietInterval);
     };

@@ -1,6 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { waitFor } from '../../dev/control-plane/wait.ts';
-import { collectionPath, secrets } from '../../src/kube/resource.ts';
+import { secrets } from '../../src/kube/resource.ts';
 import { between, writesOf } from './api-counts.ts';
 import { openBareLoop } from './bare-loop.ts';
 import type { Bench, Run } from './bench.ts';
@@ -10,7 +9,8 @@ import { type Measure, type Measures, median, percentile, type Raw } from './res
 import type { Subject } from './subject.ts';
 import { syncedNamespace } from './synced.ts';
 import { type Eye, openEye, type Watched } from './watches.ts';
-import { nameOf, usualLatency, valueAt, vaultOf, type World } from './world.ts';
+import { nextValues, passwordOf, untilCurrent } from './values.ts';
+import { usualLatency, vaultOf, type World } from './world.ts';
 
 /** A look with its listings is over by then, in milliseconds: a change while it lasts might be found by it, and not by the next. */
 const lookTime = 100;
@@ -74,7 +74,7 @@ async function rotateBySubject(bench: Bench, subject: Subject, interval: number,
       await pause(lookTime);
     };
     const rotate = async (): Promise<Rotations> => {
-      await untilCurrent(world, namespace);
+      await untilCurrent(world, namespace, small);
       return await eachSize(world, namespace, rounds, (count, eye) => rotation(world, subject.user, count, eye, { ready }));
     };
     return await Promise.race([rotate(), running.failed]);
@@ -119,28 +119,6 @@ async function eachSize(
   }
 }
 
-/** Items have been rotated so often in this process, so that no value comes twice; and what they have now, by the names of the resources. */
-let rotated = 0;
-const current = new Map<string, string>();
-
-/** Waits until all Secrets have what the items have: another side may have rotated them. */
-async function untilCurrent({ kube, form }: World, namespace: string): Promise<void> {
-  await waitFor(
-    'all Secrets to have the values of now',
-    async () => {
-      const { items } = await kube.request<{ items: readonly Watched[] }>({ method: 'GET', path: collectionPath(secrets, namespace) });
-      return items.filter((secret) => passwordOf(secret) === (current.get(secret.metadata.name) ?? passwordOf(secret))).length >= form.small
-        ? true
-        : undefined;
-    },
-    { deadlineMs: deadline, intervalMs: 500 },
-  );
-}
-
-function passwordOf({ data }: Watched): string {
-  return Buffer.from(data?.['password'] ?? '', 'base64').toString();
-}
-
 interface Begin {
   /** Resolves at the moment for the change. */
   readonly ready?: () => Promise<void>;
@@ -151,21 +129,15 @@ interface Begin {
 async function rotation(world: World, user: string, count: number, eye: Eye, { ready, begin }: Begin): Promise<Rotation> {
   const { connect, api } = world;
   const { small } = world.form;
-  rotated += 1;
-  const wanted = new Map(Array.from({ length: count }, (_, index) => [nameOf(index), valueAt(index, rotated)]));
-  for (const [name, value] of wanted) current.set(name, value);
+  const wanted = nextValues(small, count);
   const before = await api.settled(user);
   await connect.requests.reset();
   await ready?.();
   const isRotated = (secret: Watched): boolean => wanted.get(secret.metadata.name) === passwordOf(secret);
   const seen = eye.until(`${count} rotated Secrets`, count, isRotated, deadline);
   seen.catch(() => {});
-  const changedAt = await connect.editAll(
-    Array.from({ length: count }, (_, index) => ({
-      method: 'setField' as const,
-      args: [vaultOf(small, index), nameOf(index), 'password', valueAt(index, rotated)],
-    })),
-  );
+  const changes = [...wanted].map(([name, value], index) => [vaultOf(small, index), name, 'password', value]);
+  const changedAt = await connect.editAll(changes.map((args) => ({ method: 'setField' as const, args })));
   const [times] = await Promise.all([seen.then((at) => [...at.values()]), begin?.([...wanted.keys()])]);
   const [first, last] = [Math.min(...times), Math.max(...times)];
   const log = await connect.requests.log();
