@@ -272,6 +272,8 @@ async function rotate(total: number, { kube, connect, items, operator, controlPl
 async function main(): Promise<void> {
   if (process.platform !== 'linux') throw new Error('descriptors are read from /proc: run this on Linux');
   const flags = parseFlags(process.argv.slice(2));
+  // What was started ends with this process, but not by a signal that ends it at once.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
   const runs = resolve(ROOT, '.cache/run');
   await mkdir(runs, { recursive: true });
   const folder = await mkdtemp(join(runs, `${process.pid}-`));
