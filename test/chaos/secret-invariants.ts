@@ -87,8 +87,9 @@ function isUntouched(before: Version<SecretState>, { gone, uid, state }: Version
 
 /** The resource that it belonged to was gone: then the garbage collector takes it, as often as it was made for that. */
 function wasCollected(history: History, name: string, { gone, rv, state: { owners } }: Version<SecretState>): boolean {
-  const dead = (history.resources.get(name) ?? []).filter((resource) => resource.gone && resource.rv < rv).map(({ uid }) => uid);
-  return gone && owners.length > 0 && owners.every((owner) => dead.includes(owner));
+  const before = (history.resources.get(name) ?? []).filter((resource) => resource.gone && resource.rv < rv);
+  const dead = new Set(before.map(({ uid }) => uid));
+  return gone && owners.length > 0 && owners.every((owner) => dead.has(owner));
 }
 
 /** The requests of the client that may explain what became of a Secret. Each explains one version. */
