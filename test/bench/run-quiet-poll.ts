@@ -45,11 +45,11 @@ async function quiet(bench: Bench, subject: Subject, size: number): Promise<Quie
   const running = await subject.start({ namespace, token: await world.tokenFor(size), pollingInterval: quietInterval });
   try {
     const ready = async (): Promise<void> => {
-      await untilLook(world, 60_000);
+      await untilLook(world);
       await untilCurrent(world, namespace, size);
       await api.settled(subject.user);
       // The second one finds nothing left to do of the start.
-      await untilLook(world, 2_000 * quietInterval);
+      await untilLook(world);
     };
     await Promise.race([ready(), running.failed]);
     // In the middle between two looks, so that as many are in the window as belong there.

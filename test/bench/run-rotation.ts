@@ -70,7 +70,7 @@ async function rotateBySubject(bench: Bench, subject: Subject, interval: number,
   const running = await subject.start({ namespace, token: await world.tokenFor(small), pollingInterval: interval });
   try {
     const ready = async (): Promise<void> => {
-      await untilLook(world, 3_000 * interval);
+      await untilLook(world);
       await pause(lookTime);
     };
     const rotate = async (): Promise<Rotations> => {
@@ -129,10 +129,10 @@ interface Begin {
 async function rotation(world: World, user: string, count: number, eye: Eye, { ready, begin }: Begin): Promise<Rotation> {
   const { connect, api } = world;
   const { small } = world.form;
-  const wanted = nextValues(small, count);
   const before = await api.settled(user);
   await connect.requests.reset();
   await ready?.();
+  const wanted = nextValues(small, count);
   const isRotated = (secret: Watched): boolean => wanted.get(secret.metadata.name) === passwordOf(secret);
   const seen = eye.until(`${count} rotated Secrets`, count, isRotated, deadline);
   seen.catch(() => {});
