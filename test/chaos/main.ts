@@ -26,11 +26,14 @@ async function main(): Promise<void> {
   await writeFile(join(folder, 'schedule.txt'), schedule.steps.map((step) => `${step.at} ${describeStep(step)}\n`).join(''));
   const began = performance.now();
   const log = (line: string): void => console.log(`${((performance.now() - began) / 1_000).toFixed(1).padStart(6)} ${line}`);
-  const findings = await runChaos({ schedule, duration, folder, bundle, log }).catch((error: unknown) => {
-    console.log(`FAIL the run came to no end; everything is in ${folder}; ${replay}`);
-    throw error;
-  });
-  await report(findings, folder, options, replay);
+  try {
+    await report(await runChaos({ schedule, duration, folder, bundle, log }), folder, options, replay);
+  } catch (error) {
+    console.log(error);
+    console.log(`FAIL the run came to no end; everything is in ${folder}; repeat with: ${replay}`);
+    console.log(summaryLine({ passed: 0, failed: 1, skips: [], failures: [] }));
+    process.exitCode = 1;
+  }
 }
 
 async function report(findings: readonly Finding[], folder: string, { seed }: ChaosOptions, replay: string): Promise<void> {
