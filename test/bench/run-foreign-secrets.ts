@@ -43,7 +43,6 @@ async function measure({ world, log }: Bench, subject: Subject): Promise<Measure
     };
   } finally {
     await running.stop();
-    await world.kube.request({ method: 'DELETE', path: collectionPath(secrets, namespace) });
   }
 }
 

@@ -39,7 +39,7 @@ export interface RunningSubject {
   stop(): Promise<void>;
 }
 
-/** The production bundle, with leader election as the chart has it, and with an audit file. */
+/** The production bundle as the chart runs it: with leader election, and the audit on standard output. */
 export function keyturn(world: World): Subject {
   const { bundle, folder, connect, users } = world;
   let started = 0;
@@ -56,7 +56,7 @@ export function keyturn(world: World): Subject {
         token,
         namespaces: [namespace],
         pollingInterval,
-        flags: ['--leader-elect', ...flags],
+        flags: ['--leader-elect', '--audit-log-path=-', ...flags],
         env: { POD_NAMESPACE: 'keyturn', POD_NAME: 'bench' },
         folder,
         name: `keyturn-${started}`,

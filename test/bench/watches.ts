@@ -32,16 +32,20 @@ export async function openEye(kube: KubeClient, type: ResourceType, namespace: s
   const { metadata } = await kube.request<{ metadata: { resourceVersion: string } }>({ method: 'GET', path, query: { limit: '1' } });
   const closing = new AbortController();
   const waits = new Set<Waiting>();
-  const query = { watch: 'true', allowWatchBookmarks: 'true', resourceVersion: metadata.resourceVersion, timeoutSeconds: '3600' };
+  let resourceVersion = metadata.resourceVersion;
 
+  /** The API server may end a watch at any time: it goes on where it was. */
   async function follow(): Promise<void> {
-    for await (const line of kube.watch({ method: 'GET', path, query, signal: closing.signal })) {
-      if (line === '') continue;
-      const { type: event, object } = JSON.parse(line) as { readonly type: string; readonly object: Watched };
-      if (event === 'ERROR') throw new Error('the API server ended it with an error');
-      if (event === 'ADDED' || event === 'MODIFIED') look(object);
+    while (!closing.signal.aborted) {
+      const query = { watch: 'true', allowWatchBookmarks: 'true', resourceVersion, timeoutSeconds: '3600' };
+      for await (const line of kube.watch({ method: 'GET', path, query, signal: closing.signal })) {
+        if (line === '') continue;
+        const { type: event, object } = JSON.parse(line) as { readonly type: string; readonly object: Watched };
+        if (event === 'ERROR') throw new Error('the API server ended it with an error');
+        ({ resourceVersion } = object.metadata);
+        if (event === 'ADDED' || event === 'MODIFIED') look(object);
+      }
     }
-    throw new Error('the API server ended it');
   }
 
   function look(object: Watched): void {
