@@ -21,7 +21,7 @@ export class FlagError extends Error {
 
 export const usage = `make bench ARGS="[--full | --short] [--only NAME]... [--json FILE] [--peer 'COMMAND']"
 
-  --full            more rounds and longer windows: under 30 minutes instead of under 5
+  --full            more rounds and longer windows: takes long
   --short           small sizes, for CI: counts are checked, times mean nothing
   --only NAME       a benchmark, or all whose names begin so; may be given several times
   --json FILE       writes a list of {name, value, unit, target, met, raw}

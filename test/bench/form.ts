@@ -1,5 +1,8 @@
 import { settings } from '../../src/config/settings.ts';
 
+/** For one item, a tenth of them, and all. */
+export type Rounds = Readonly<Record<'one' | 'tenth' | 'all', number>>;
+
 /** How much a run of the benchmarks takes on. Counts of objects, unless they say otherwise. */
 export interface Form {
   readonly name: 'short' | 'quick' | 'full';
@@ -15,8 +18,10 @@ export interface Form {
   readonly quietPolls: number;
   /** Seconds between them. */
   readonly quietInterval: number;
-  /** Rotations of one size, at the default interval and at one second. */
-  readonly rotations: { readonly atDefault: number; readonly atOneSecond: number };
+  /** Seconds until that begins: V8 tidies up once after a start, which tells nothing of an hour. */
+  readonly quietSettling: number;
+  /** How often each number of items is rotated, at the default interval and at one second. */
+  readonly rotations: { readonly atDefault: Rounds; readonly atOneSecond: Rounds };
   readonly fanOuts: number;
   /** Seconds until memory is measured after something ended. */
   readonly settling: number;
@@ -39,7 +44,8 @@ export const forms: Readonly<Record<Form['name'], Form>> = {
     restarts: 1,
     quietPolls: 4,
     quietInterval: 2,
-    rotations: { atDefault: 0, atOneSecond: 1 },
+    quietSettling: 0,
+    rotations: { atDefault: { one: 0, tenth: 0, all: 0 }, atOneSecond: { one: 1, tenth: 1, all: 1 } },
     fanOuts: 1,
     settling: 2,
   },
@@ -50,7 +56,8 @@ export const forms: Readonly<Record<Form['name'], Form>> = {
     restarts: 3,
     quietPolls: 2,
     quietInterval: defaultInterval,
-    rotations: { atDefault: 1, atOneSecond: 2 },
+    quietSettling: 25,
+    rotations: { atDefault: { one: 0, tenth: 2, all: 0 }, atOneSecond: { one: 5, tenth: 2, all: 2 } },
     fanOuts: 1,
     settling: 8,
   },
@@ -61,7 +68,8 @@ export const forms: Readonly<Record<Form['name'], Form>> = {
     restarts: 10,
     quietPolls: 30,
     quietInterval: defaultInterval,
-    rotations: { atDefault: 5, atOneSecond: 10 },
+    quietSettling: 60,
+    rotations: { atDefault: { one: 5, tenth: 5, all: 5 }, atOneSecond: { one: 10, tenth: 10, all: 10 } },
     fanOuts: 3,
     settling: 60,
   },

@@ -90,7 +90,7 @@ make bench
 \`\`\`
 
 It needs Linux and nothing that runs elsewhere: it starts a real control plane with simulated pods, the dev Connect server as a process, and the
-operator from the production bundle as another. It takes less than five minutes on two cores, \`make bench ARGS=--full\` less than thirty;
+operator from the production bundle as another. It takes about seven minutes on two cores;
 \`ARGS="--only rotation"\` runs a part. Times depend on the machine and on what else it does. Therefore each is divided by that of a _bare loop_ in the
 same run, a program that makes the same requests and nothing else; what it does, and why that is fair, stands at the head of
 \`test/bench/bare-loop-program.ts\`. Counts do not depend on the machine: continuous integration runs \`ARGS=--short\`, where counts have to hold and

@@ -38,7 +38,7 @@ interface Quiet {
 async function quiet(bench: Bench, subject: Subject, size: number): Promise<Quiet> {
   const { world, log } = bench;
   const { api, connect } = world;
-  const { quietPolls, quietInterval } = world.form;
+  const { quietPolls, quietInterval, quietSettling } = world.form;
   const namespace = await syncedNamespace(bench, subject, size);
   const window = quietPolls * quietInterval;
   log(`quiet poll over ${size} resources, ${window} s: ${subject.name}`);
@@ -48,7 +48,8 @@ async function quiet(bench: Bench, subject: Subject, size: number): Promise<Quie
       await untilLook(world);
       await untilCurrent(world, namespace, size);
       await api.settled(subject.user);
-      // The second one finds nothing left to do of the start.
+      await pause(1000 * quietSettling);
+      // This one finds nothing left to do of the start.
       await untilLook(world);
     };
     await Promise.race([ready(), running.failed]);

@@ -3,7 +3,7 @@ import { secrets } from '../../src/kube/resource.ts';
 import { between, writesOf } from './api-counts.ts';
 import { openBareLoop } from './bare-loop.ts';
 import type { Bench, Run } from './bench.ts';
-import { defaultInterval } from './form.ts';
+import { defaultInterval, type Rounds } from './form.ts';
 import { look, untilLook } from './looks.ts';
 import { type Measure, type Measures, median, percentile, type Raw } from './result.ts';
 import type { Subject } from './subject.ts';
@@ -26,7 +26,7 @@ export const runRotation: Run = async (bench) => {
   for (const subject of bench.subjects) {
     const fast = await rotateBySubject(bench, subject, 1, form.rotations.atOneSecond);
     const usual =
-      form.rotations.atDefault === 0 ? undefined : await rotateBySubject(bench, subject, defaultInterval, form.rotations.atDefault);
+      form.rotations.atDefault.tenth === 0 ? undefined : await rotateBySubject(bench, subject, defaultInterval, form.rotations.atDefault);
     all.push([
       subject.name,
       {
@@ -62,7 +62,7 @@ interface Rotations {
 }
 
 /** Changes are made just after a look, so that the wait for the next is as long as it can be. */
-async function rotateBySubject(bench: Bench, subject: Subject, interval: number, rounds: number): Promise<Rotations> {
+async function rotateBySubject(bench: Bench, subject: Subject, interval: number, rounds: Rounds): Promise<Rotations> {
   const { world } = bench;
   const { small } = world.form;
   const namespace = await syncedNamespace(bench, subject, small);
@@ -102,18 +102,18 @@ async function rotateByLoop(bench: Bench): Promise<Rotations> {
 async function eachSize(
   world: World,
   namespace: string,
-  rounds: number,
+  rounds: Rounds,
   rotate: (count: number, eye: Eye) => Promise<Rotation>,
 ): Promise<Rotations> {
   const { small } = world.form;
   const eye = await openEye(world.kube, secrets, namespace);
-  const several = async (count: number): Promise<readonly Rotation[]> => {
+  const several = async (count: number, times: number): Promise<readonly Rotation[]> => {
     const made: Rotation[] = [];
-    for (let round = 0; round < rounds; round += 1) made.push(await rotate(count, eye));
+    for (let round = 0; round < times; round += 1) made.push(await rotate(count, eye));
     return made;
   };
   try {
-    return { one: await several(1), tenth: await several(small / 10), all: await several(small) };
+    return { one: await several(1, rounds.one), tenth: await several(small / 10, rounds.tenth), all: await several(small, rounds.all) };
   } finally {
     await eye.close();
   }
@@ -162,7 +162,9 @@ function lateness(rotations: readonly Rotation[], all: Rotations): Measure {
   return { value: p99 / 1000, raw: { secondsOfOne: spread(all.one), secondsOfTenth: spread(all.tenth), secondsOfAll: spread(all.all) } };
 }
 
-function spread(rotations: readonly Rotation[]): Raw {
+/** Undefined where nothing was rotated. */
+function spread(rotations: readonly Rotation[]): Raw | undefined {
+  if (rotations.length === 0) return undefined;
   const latencies = rotations.flatMap((one) => one.latencies);
   return {
     p50: percentile(latencies, 0.5) / 1000,
