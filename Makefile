@@ -61,8 +61,8 @@ image: setup ## Build the image with docker, podman or buildah (IMAGE=name:tag B
 	@IMAGE='$(IMAGE)' BUILDER='$(BUILDER)' BUILD_IMAGE='$(BUILD_IMAGE)' BASE_IMAGE='$(BASE_IMAGE)' SOURCE='$(SOURCE)' node dev/tools/image.ts
 
 .PHONY: e2e
-e2e: setup ## Install the chart on a real node and use it (root on Linux; KUBECONFIG=file IMAGE=name:tag: in that cluster)
-	@IMAGE='$(IMAGE)' node dev/tools/e2e.ts
+e2e: setup ## Install the chart on a real node and use it (root on Linux; KUBECONFIG=file IMAGE=name:tag YES=1: in that cluster)
+	@IMAGE='$(IMAGE)' YES='$(YES)' node dev/tools/e2e.ts
 
 .PHONY: bench
 bench: setup ## Measure against a bare loop and count requests (Linux; ARGS="--full --json FILE --only NAME --peer 'COMMAND'")

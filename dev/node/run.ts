@@ -19,7 +19,7 @@ export interface RunOptions {
  */
 export function run(file: string, args: readonly string[], { input = '', deadlineMs = 120_000 }: RunOptions = {}): Promise<string> {
   return new Promise((done, fail) => {
-    const env = { ...process.env, PATH: programFolders.join(':'), LC_ALL: 'C' };
+    const env = { ...process.env, PATH: [...programFolders, process.env['PATH']].join(':'), LC_ALL: 'C' };
     const options = { env, timeout: deadlineMs, maxBuffer: 64 * 1024 * 1024 };
     const child = execFile(file, args, options, (error, stdout, stderr) => {
       if (error === null) done(stdout);

@@ -39,9 +39,7 @@ export async function openBuildStore(folder: string): Promise<BuildStore> {
     },
     async remove() {
       await buildah('rm', '--all').catch(() => undefined);
-      const mounts = (await readFile('/proc/self/mounts', 'utf8')).split('\n').flatMap((line) => line.split(' ')[1] ?? []);
-      for (const mount of mounts.filter((path) => path.startsWith(`${folder}/`)).toReversed()) await run('umount', ['--lazy', mount]);
-      await rm(folder, { recursive: true, force: true });
+      await removeWithMounts(folder);
     },
   };
 }
@@ -50,4 +48,11 @@ export async function openBuildStore(folder: string): Promise<BuildStore> {
 export function npmSecret(): readonly string[] {
   const file = join(homedir(), '.npmrc');
   return existsSync(file) ? ['--secret', `id=npmrc,src=${file}`] : [];
+}
+
+/** Removes a folder in which file systems may be mounted. */
+export async function removeWithMounts(folder: string): Promise<void> {
+  const mounts = (await readFile('/proc/self/mounts', 'utf8')).split('\n').flatMap((line) => line.split(' ')[1] ?? []);
+  for (const mount of mounts.filter((path) => path.startsWith(`${folder}/`)).toReversed()) await run('umount', ['--lazy', mount]);
+  await rm(folder, { recursive: true, force: true });
 }

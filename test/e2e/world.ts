@@ -128,8 +128,9 @@ export async function enterWorld(target: Target, log: (line: string) => void): P
       return Promise.all(ready.map(async (pod) => JSON.parse(await kubectl('get', '--raw', path(pod))) as Seen));
     },
     async stop() {
-      await kubectl('delete', 'namespace', '--ignore-not-found', '--timeout=100s', ...made);
       await rm(folder, { recursive: true, force: true });
+      // Other clusters go away as a whole.
+      if (target.kind === 'kubeconfig') await kubectl('delete', 'namespace', '--ignore-not-found', '--timeout=100s', ...made);
     },
   };
 }
@@ -270,13 +271,19 @@ export interface Condition {
 }
 
 /** Waits until the condition Ready of a resource has a certain reason. */
-export async function untilReason(world: World, namespace: string, name: string, reason: string): Promise<Condition> {
+export async function untilReason(
+  world: World,
+  namespace: string,
+  name: string,
+  reason: string,
+  deadline = podDeadline,
+): Promise<Condition> {
   return eventually(
     `${name} to be ${reason}`,
     async () => {
       const { status } = await world.get<{ status?: { conditions?: readonly Condition[] } }>(namespace, 'onepassworditem', name);
       return status?.conditions?.find((condition) => condition.type === 'Ready' && condition.reason === reason);
     },
-    podDeadline,
+    deadline,
   );
 }
