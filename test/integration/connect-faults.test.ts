@@ -106,8 +106,8 @@ interface Report {
 const both = (said: string): Saying => [said, said];
 /** The poll and two resources may ask before the first answer is there; then there is one probe every five seconds. */
 const shutAtOnce = (lasts: number): number => 3 + Math.floor(lasts / 5);
-/** Five failures in a row, with two more under way when the fifth comes; then there is one probe every five seconds. */
-const shutAfterFive = (lasts: number): number => 5 + 2 + Math.floor(lasts / 5);
+/** Five failures in a row, with two more under way when the fifth comes; then there is one probe every five seconds, and a fault that is late to end meets one more. */
+const shutAfterFive = (lasts: number): number => 5 + 2 + Math.ceil(lasts / 5);
 /**
  * One poll a second; a listing of each vault after the first changes, and of one after the last; two items in one version, one in two, one for
  * the Secret that is deleted and one for the resource that is made.
