@@ -42,4 +42,14 @@ describe('a refusal', () => {
   it('by an API server that has not read the roles yet is expected', () => {
     expect(unexpectedRefusals([{ ...refusal, whileStarting: true }])).toEqual([]);
   });
+
+  it('of a creation in a namespace that is being deleted is expected, unless it is one of RBAC', () => {
+    const creation = {
+      ...refusal,
+      verb: 'create',
+      message: 'unable to create new content in namespace shop because it is being terminated',
+    };
+    expect(unexpectedRefusals([{ ...creation, decision: 'allow' }])).toEqual([]);
+    expect(unexpectedRefusals([creation])).toHaveLength(1);
+  });
 });
