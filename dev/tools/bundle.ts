@@ -10,7 +10,7 @@ import { licenseText } from './licenses.ts';
 import { startFlags } from './start-flags.ts';
 
 /** CommonJS packages ask for Node's own modules by `require`, which a module does not have. */
-const requireForCommonJs = "import{createRequire}from'node:module';const require=createRequire(import.meta.url);";
+export const requireForCommonJs = "import{createRequire}from'node:module';const require=createRequire(import.meta.url);";
 
 /** Only the version is wanted of our package.json: its lists of packages and scripts stay at home. */
 const versionOnly: Plugin = {

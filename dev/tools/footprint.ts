@@ -9,8 +9,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { customResourceDefinition } from '../../src/api/custom-resource-definition.ts';
-import { group, kind, plural, version } from '../../src/api/names.ts';
+import { group, kind, version } from '../../src/api/names.ts';
 import { createKubeClient, type KubeClient } from '../../src/kube/client.ts';
 import { credentialsFrom } from '../../src/kube/credentials.ts';
 import { onePasswordItems } from '../../src/kube/objects.ts';
@@ -21,6 +20,7 @@ import { waitFor } from '../control-plane/wait.ts';
 import { startControlPlane } from '../control-plane/start.ts';
 import { bundle } from './bundle.ts';
 import { ROOT } from './command.ts';
+import { makeDefinition, untilAllReady } from './resources.ts';
 import { startFlags } from './start-flags.ts';
 
 const resources = 1_000;
@@ -132,18 +132,6 @@ async function plantResources(kube: KubeClient): Promise<void> {
   }));
 }
 
-async function untilInSync(kube: KubeClient): Promise<void> {
-  type Listed = { readonly items: readonly { readonly status?: { readonly conditions?: readonly { readonly status: string }[] } }[] };
-  await waitFor(
-    'all resources to be Ready',
-    async () => {
-      const { items } = await kube.request<Listed>({ method: 'GET', path: collectionPath(onePasswordItems, namespace) });
-      return items.filter(({ status }) => status?.conditions?.[0]?.status === 'True').length === resources ? true : undefined;
-    },
-    { deadlineMs: 300_000, intervalMs: 1_000 },
-  );
-}
-
 /** A seed in JSON, which is YAML. */
 function seed(): string {
   const items = Array.from({ length: resources }, (_, index) => ({
@@ -173,14 +161,7 @@ async function main(): Promise<void> {
     const { url, token } = await waitFor('Connect', async () => JSON.parse(await readFile(readyFile, 'utf8')) as Connect, {
       deadlineMs: 30_000,
     });
-    await kube.request({
-      method: 'POST',
-      path: '/apis/apiextensions.k8s.io/v1/customresourcedefinitions',
-      body: customResourceDefinition(),
-    });
-    await waitFor(`${plural} to be served`, () => kube.request({ method: 'GET', path: collectionPath(onePasswordItems) }), {
-      deadlineMs: 30_000,
-    });
+    await makeDefinition(kube);
     await kube.request({ method: 'POST', path: collectionPath(namespaces), body: { metadata: { name: namespace } } });
     const env = { KUBECONFIG: controlPlane.kubeconfig, OP_CONNECT_HOST: url, OP_CONNECT_TOKEN: token, POLLING_INTERVAL: '10' };
     await measure('Node alone', startProcess([...startFlags, '-e', 'setInterval(() => {}, 60_000)'], {}));
@@ -190,7 +171,7 @@ async function main(): Promise<void> {
     await measure('among the Secrets of others', (await startOperator(file, env)).child);
     await plantResources(kube);
     const first = await startOperator(file, env);
-    await untilInSync(kube);
+    await untilAllReady(kube, namespace, resources);
     tell('when it has just made all Secrets', await memoryOf(first.child));
     await sleep(quiet);
     const settled = await memoryOf(first.child);

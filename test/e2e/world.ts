@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { build } from 'esbuild';
 import { run } from '../../dev/node/run.ts';
 import { buildGoTool } from '../../dev/tools/build-go-tool.ts';
+import { requireForCommonJs } from '../../dev/tools/bundle.ts';
 import { ROOT } from '../../dev/tools/command.ts';
 import { eventually } from '../support/eventually.ts';
 import type { Target } from './targets.ts';
@@ -162,7 +163,7 @@ async function connectObjects(image: string): Promise<readonly object[]> {
     write: false,
     platform: 'node',
     format: 'esm',
-    banner: { js: "import{createRequire}from'node:module';const require=createRequire(import.meta.url);" },
+    banner: { js: requireForCommonJs },
   });
   const metadata = { name: 'connect', namespace: connectNamespace };
   const labels = { app: 'connect' };

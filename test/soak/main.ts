@@ -6,8 +6,7 @@
 import { mkdir, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { customResourceDefinition } from '../../src/api/custom-resource-definition.ts';
-import { annotations, group, kind, plural, version } from '../../src/api/names.ts';
+import { annotations, group, kind, version } from '../../src/api/names.ts';
 import { createKubeClient, type KubeClient } from '../../src/kube/client.ts';
 import { credentialsFrom } from '../../src/kube/credentials.ts';
 import { onePasswordItems } from '../../src/kube/objects.ts';
@@ -18,6 +17,7 @@ import { type ControlPlane, startControlPlane } from '../../dev/control-plane/st
 import { waitFor } from '../../dev/control-plane/wait.ts';
 import { ROOT } from '../../dev/tools/command.ts';
 import { sinkFor, startProgress } from '../../dev/tools/progress.ts';
+import { makeDefinition, untilAllReady } from '../../dev/tools/resources.ts';
 import { type BundledOperator, bundleInto, startBundledOperator } from '../support/bundled-operator.ts';
 import { type ConnectProcess, startConnectProcess } from '../support/connect-process.ts';
 import { openFilesOf } from '../support/open-files.ts';
@@ -52,17 +52,6 @@ function itemsOf(count: number): readonly SoakItem[] {
   return Array.from({ length: count }, (_, index) => ({ id: `item${index}`.padEnd(26, 'x'), name: `item-${index}` }));
 }
 
-async function applyDefinition(kube: KubeClient): Promise<void> {
-  await kube.request({
-    method: 'POST',
-    path: '/apis/apiextensions.k8s.io/v1/customresourcedefinitions',
-    body: customResourceDefinition(),
-  });
-  await waitFor(`${plural} to be served`, () => kube.request({ method: 'GET', path: collectionPath(onePasswordItems) }), {
-    deadlineMs: 30_000,
-  });
-}
-
 async function plant(kube: KubeClient, items: readonly SoakItem[]): Promise<void> {
   await kube.request({ method: 'POST', path: collectionPath(namespaces), body: { metadata: { name: namespace } } });
   const bounded = createSemaphore(24);
@@ -94,18 +83,6 @@ async function plantConsumer(kube: KubeClient, name: string): Promise<void> {
       },
     },
   });
-}
-
-async function untilReady(kube: KubeClient, count: number): Promise<void> {
-  type Listed = { readonly items: readonly { readonly status?: { readonly conditions?: readonly { readonly status: string }[] } }[] };
-  await waitFor(
-    'all resources to be Ready',
-    async () => {
-      const { items } = await kube.request<Listed>({ method: 'GET', path: collectionPath(onePasswordItems, namespace) });
-      return items.filter(({ status }) => status?.conditions?.[0]?.status === 'True').length === count ? true : undefined;
-    },
-    { deadlineMs: 300_000, intervalMs: 1_000 },
-  );
 }
 
 async function sampleOf(rotations: number, operator: BundledOperator, controlPlane: ControlPlane): Promise<Sample> {
@@ -224,7 +201,7 @@ async function run(folder: string, { rotations: total, resources }: ReturnType<t
   });
   let operator: BundledOperator | undefined;
   try {
-    await applyDefinition(kube);
+    await makeDefinition(kube);
     await plant(kube, items);
     operator = await startBundledOperator({
       bundle,
@@ -238,7 +215,7 @@ async function run(folder: string, { rotations: total, resources }: ReturnType<t
       name: 'operator',
       inspectable: true,
     });
-    await untilReady(kube, resources);
+    await untilAllReady(kube, namespace, resources);
     return await rotate(total, { kube, connect, items, operator, controlPlane });
   } finally {
     await operator?.stop();
