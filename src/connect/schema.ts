@@ -35,7 +35,7 @@ export const vaultListSchema = z.array(vaultSchema);
 const urlSchema = z.object({ label: z.string().nullish(), primary: z.boolean().nullish(), href: z.string() });
 
 /** An item as listings give it: no fields, no sections, no files. */
-export const itemSummarySchema = z.object({
+const itemSummarySchema = z.object({
   id: connectIdSchema,
   title: z.string(),
   vault: z.object({ id: connectIdSchema }),
@@ -50,7 +50,10 @@ export const itemSummarySchema = z.object({
   lastEditedBy: z.string().optional(),
 });
 
-export const itemSummaryListSchema = z.array(itemSummarySchema);
+/** A listing, of which no more is checked and kept than a poll needs: it holds thousands of items, and is read again whenever one changes. */
+export const itemSummaryListSchema = z.array(
+  itemSummarySchema.pick({ id: true, title: true, tags: true, version: true, state: true, createdAt: true, updatedAt: true }),
+);
 
 const sectionReferenceSchema = z.object({ id: z.string().optional() });
 
