@@ -33,7 +33,7 @@ export async function coldSync(bench: Bench, subject: Subject, size: number, lat
   let running: RunningSubject | undefined;
   try {
     return await timed(world, size, latency, subject.user, async (namespace, token, ready) => {
-      running = await subject.start({ namespace, token, pollingInterval: defaultInterval });
+      running = await subject.start({ namespace, token, pollingInterval: defaultInterval, inspectable: true });
       await Promise.race([ready, running.failed]);
       return {
         startedAt: running.spawnedAt,

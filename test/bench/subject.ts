@@ -22,6 +22,8 @@ export interface SubjectOptions {
   readonly pollingInterval: number;
   /** For ours alone. */
   readonly flags?: readonly string[];
+  /** The heap will be asked for; of ours alone. */
+  readonly inspectable?: boolean;
 }
 
 export interface RunningSubject {
@@ -46,7 +48,7 @@ export function keyturn(world: World): Subject {
   return {
     name: 'keyturn',
     user: users.operator.username,
-    async start({ namespace, token, pollingInterval, flags = [] }) {
+    async start({ namespace, token, pollingInterval, flags = [], inspectable = false }) {
       started += 1;
       const spawnedAt = Date.now();
       const operator = await startBundledOperator({
@@ -60,7 +62,8 @@ export function keyturn(world: World): Subject {
         env: { POD_NAMESPACE: 'keyturn', POD_NAME: 'bench' },
         folder,
         name: `keyturn-${started}`,
-        inspectable: true,
+        inspectable,
+        unread: true,
       });
       const { promise: failed, reject } = Promise.withResolvers<never>();
       failed.catch(() => {});

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createWriteStream } from 'node:fs';
+import { createWriteStream, openSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -28,6 +28,8 @@ export interface BundledOperatorOptions {
   readonly name: string;
   /** Lets `heap` be asked. Costs a channel and a few kilobytes, so leave it out where a start is timed. */
   readonly inspectable?: boolean;
+  /** Its output goes straight into the file, so that it never waits for us to read; that it reconciles is not seen then. */
+  readonly unread?: boolean;
 }
 
 /** How a process ended. */
@@ -50,7 +52,7 @@ export interface BundledOperator {
   /** Takes standard output and standard error. */
   readonly outputFile: string;
   readonly auditFile: string;
-  /** Milliseconds from its start until it said that it reconciles; rejects when it ends before. */
+  /** Milliseconds from its start until it said that it reconciles; rejects when it ends before. Nobody sees that when its output is unread. */
   readonly reconciling: Promise<number>;
   readonly exit: Promise<Exit>;
   output(): Promise<string>;
@@ -98,21 +100,23 @@ export async function bundleInto(folder: string): Promise<string> {
 
 /** Spawns the operator, which ends with us if not before; the caller stops it. */
 export async function startBundledOperator(options: BundledOperatorOptions): Promise<BundledOperator> {
-  const { folder, name, inspectable = false } = options;
+  const { folder, name, inspectable = false, unread = false } = options;
   const outputFile = join(folder, `${name}.output`);
   const auditFile = join(folder, `${name}.audit`);
   const [health = 0, metrics = 0] = await freePorts(2);
+  const file = openSync(outputFile, 'a', 0o600);
   const began = performance.now();
+  const said = unread ? file : 'pipe';
   const child = spawn(process.execPath, argumentsOf(options, { auditFile, health, metrics }), {
     env: environmentOf(options),
-    stdio: ['ignore', 'pipe', 'pipe', ...(inspectable ? ['ipc' as const] : [])],
+    stdio: ['ignore', said, said, ...(inspectable ? ['ipc' as const] : [])],
   });
+  const written = createWriteStream(outputFile, { fd: file });
   const { pid } = child;
   if (pid === undefined) throw new Error(`${name} cannot be started`);
   const killAtExit = (): void => void child.kill('SIGKILL');
   process.once('exit', killAtExit);
 
-  const written = createWriteStream(outputFile, { flags: 'a', mode: 0o600 });
   const reconciling = Promise.withResolvers<number>();
   // Nobody need wait for it.
   reconciling.promise.catch(() => {});
