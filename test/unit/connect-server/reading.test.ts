@@ -45,7 +45,7 @@ describe('items', () => {
     clock.advance(1000);
     server.store.updateItem('Demo', 'database', { tags: ['c'] });
     const [database] = await server.read(itemSummaryListSchema, `${server.path('Demo')}/items`);
-    expect(database).toMatchObject({ tags: ['c'], version: 2, category: 'DATABASE', createdAt });
+    expect(database).toMatchObject({ tags: ['c'], version: 2, createdAt });
     expect(database?.updatedAt).toBe(new Date(clock.now()).toISOString());
     expect(database).not.toHaveProperty('state');
   });
