@@ -205,12 +205,22 @@ function combinations(labels: NonNullable<MetricDefinition['labels']>): readonly
 
 /** Of prom-client's own those whose names and types are as Prometheus wants them. */
 function addProcessMetrics(registry: Registry): void {
-  const all = new Registry();
-  collectDefaultMetrics({ register: all });
+  const all = metricsOfProcess();
   for (const name of Object.keys(processMetrics)) {
     const metric = all.getSingleMetric(name);
     if (metric !== undefined) registry.registerMetric(metric);
   }
+}
+
+let ofProcess: Registry | undefined;
+
+/** Made once: each making adds an observer of garbage collection and a monitor of the event loop, which Node keeps until the process ends. */
+function metricsOfProcess(): Registry {
+  if (ofProcess === undefined) {
+    ofProcess = new Registry();
+    collectDefaultMetrics({ register: ofProcess });
+  }
+  return ofProcess;
 }
 
 /** A request without an answer is counted as client-go does. */

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { WaitReason } from '../../../src/api/outcomes.ts';
 import type { Reason } from '../../../src/api/reasons.ts';
 import { metricTable, processMetrics } from '../../../src/observability/metric-table.ts';
@@ -40,6 +40,15 @@ describe('the metrics', () => {
     const names = [...body.matchAll(/^# TYPE (\S+) /gm)].map(([, name]) => name);
     const everywhere = Object.entries(processMetrics).filter(([, help]) => process.platform === 'linux' || !help.endsWith('on Linux'));
     expect(new Set(names)).toEqual(new Set([...Object.keys(metricTable), ...everywhere.map(([name]) => name)]));
+  });
+
+  it('of the process are made once, however often its metrics are', async () => {
+    create();
+    const observed = vi.spyOn(PerformanceObserver.prototype, 'observe');
+    onTestFinished(() => observed.mockRestore());
+    const bodies = await Promise.all([create().render(), create().render()]);
+    expect(observed).not.toHaveBeenCalled();
+    expect(bodies.every(({ body }) => body.includes('\nprocess_resident_memory_bytes '))).toBe(true);
   });
 
   it('have the types that they are declared with', async () => {
