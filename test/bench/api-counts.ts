@@ -25,8 +25,8 @@ interface AuditEvent {
 }
 
 const reads = new Set(['get', 'list', 'watch']);
-/** What is no work on resources: the lease of the leader, and what is told to people. */
-const aside = new Set(['leases', 'events']);
+/** What is told to people: no work on what was created or rotated. */
+export const told: ReadonlySet<string> = new Set(['events']);
 
 /** @param mark asks for a path as a user who is audited: its line comes after those of all requests that were answered before */
 export function createApiCounts(file: string, mark: (path: string) => Promise<void>): ApiCounts {
@@ -90,8 +90,8 @@ export function between(before: RequestCounts, after: RequestCounts): RequestCou
   return new Map(added.filter(([what, count]) => count > 0 && !what.includes(' leases')));
 }
 
-/** The writes among requests, leases and events left out. */
-export function writesOf(counts: RequestCounts): number {
+/** The writes among requests, but for those of some resources. */
+export function writesOf(counts: RequestCounts, aside: ReadonlySet<string> = new Set()): number {
   return sum(counts, (verb, resource) => !reads.has(verb) && !aside.has(resource));
 }
 

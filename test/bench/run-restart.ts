@@ -97,12 +97,13 @@ function valueOf(metrics: string, name: string, labels: string): number {
 
 function measuresOf(starts: readonly Start[]): Measures {
   const requests = starts.map((start) => Object.values(start.requests).reduce((sum, count) => sum + count, 0));
+  const writes = starts.map((start) => start.writes);
   const last = starts.at(-1);
   const seconds = starts.map(({ inSync }) => inSync / 1000);
   const firsts = starts.map(({ firstRequest }) => firstRequest / 1000);
   return {
     'restart-requests': { value: Math.max(...requests), raw: { rounds: requests, requests: last?.requests } },
-    'restart-writes': { value: Math.max(...starts.map(({ writes }) => writes)), raw: { requests: last?.api } },
+    'restart-writes': { value: Math.max(...writes), raw: { rounds: writes, requests: last?.api } },
     'restart-time': { value: median(seconds), raw: { rounds: seconds, cpuSeconds: starts.map((start) => start.cpuSeconds) } },
     start: { value: median(firsts), raw: { rounds: firsts, until: 'its first request to Connect arrived' } },
   };

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { secrets } from '../../src/kube/resource.ts';
-import { between, writesOf } from './api-counts.ts';
+import { between, told, writesOf } from './api-counts.ts';
 import { openBareLoop } from './bare-loop.ts';
 import type { Bench, Run } from './bench.ts';
 import { defaultInterval, type Rounds } from './form.ts';
@@ -150,7 +150,7 @@ async function rotation(world: World, user: string, count: number, eye: Eye, { r
     wait: from - changedAt,
     work: last - from,
     requests: Object.fromEntries(asked),
-    writes: writesOf(asked),
+    writes: writesOf(asked, told),
   };
 }
 

@@ -2,14 +2,14 @@ import { appendFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { between, createApiCounts, writesOf } from '../../bench/api-counts.ts';
+import { between, createApiCounts, told, writesOf } from '../../bench/api-counts.ts';
 
 function line(user: string, verb: string, resource: string, subresource?: string): string {
   const objectRef = { resource, ...(subresource !== undefined && { subresource }) };
   return `${JSON.stringify({ verb, requestURI: '/', user: { username: user }, objectRef })}\n`;
 }
 
-test('counts the requests of one user since, and of them the writes of objects', async () => {
+test('counts the requests of one user since, and of them the writes, with what is told to people or without', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'keyturn-'));
   onTestFinished(() => rm(folder, { recursive: true }));
   const file = join(folder, 'audit.log');
@@ -35,5 +35,6 @@ test('counts the requests of one user since, and of them the writes of objects',
     'create events': 1,
     'get secrets': 1,
   });
-  expect(writesOf(added)).toBe(2);
+  expect(writesOf(added)).toBe(3);
+  expect(writesOf(added, told)).toBe(2);
 });
