@@ -57,7 +57,7 @@ export const benchmarks = [
   {
     name: 'quiet-poll-requests',
     run: 'quiet-poll',
-    measured: quiet('small', 'Connect requests for each poll'),
+    measured: quiet('small', 'Connect requests for a poll, at the most'),
     unit: 'requests',
     target: () => 1,
     invariant: true,
@@ -74,7 +74,7 @@ export const benchmarks = [
   {
     name: 'quiet-poll-requests-large',
     run: 'quiet-poll',
-    measured: quiet('large', 'Connect requests for each poll'),
+    measured: quiet('large', 'Connect requests for a poll, at the most'),
     unit: 'requests',
     target: () => 1,
     invariant: true,
