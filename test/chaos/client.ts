@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { annotations, managedLabel } from '../../src/api/names.ts';
-import { type KubeClient, KubeError } from '../../src/kube/client.ts';
+import { isUncertain, type KubeClient, KubeError } from '../../src/kube/client.ts';
 import { onePasswordItems } from '../../src/kube/objects.ts';
 import { collectionPath, objectPath, type ResourceType, secrets, type WireMeta } from '../../src/kube/resource.ts';
 import { workloadType } from '../../src/kube/workload.ts';
@@ -48,16 +48,18 @@ export function createBusyClient({ kube, connect }: BusyClientOptions): BusyClie
   const lanes = new Map<string, Promise<void>>();
   for (const [item, data] of firstItems()) items.set(item, [{ at: Date.now(), data }]);
 
+  /** @returns how many of its attempts may have been carried out */
   async function request(made: Request): Promise<number> {
     const end = performance.now() + patience;
-    for (let attempts = 1; ; attempts += 1) {
+    for (let arrived = 0; ;) {
       try {
         await kube.request({ ...made, timeout: 10_000 });
-        return attempts;
+        return arrived + 1;
       } catch (error) {
         if (!(error instanceof KubeError)) throw error;
+        if (mayHaveArrived(error)) arrived += 1;
         // What is there already, or gone already, may be so by the attempt before.
-        if (error.status === 404 || (error.reason === 'AlreadyExists' && !(await isLeaving(made)))) return attempts;
+        if (error.status === 404 || (error.reason === 'AlreadyExists' && !(await isLeaving(made)))) return arrived;
         // A name whose predecessor is on its way out, an overload, a dead server: all of it passes.
         if (error.status === 422 || error.status === 400 || performance.now() > end) throw error;
         await pause(retryPause);
@@ -116,6 +118,17 @@ export function createBusyClient({ kube, connect }: BusyClientOptions): BusyClie
         return intervene(act.what, act.secret, patch(secrets, act.secret, { data: null }));
       case 'delete-secret':
         return intervene(act.what, act.secret, { method: 'DELETE', path: pathOf(secrets, act.secret) });
+      case 'create-secret':
+        await intervene('delete-secret', act.secret, { method: 'DELETE', path: pathOf(secrets, act.secret) });
+        // At once: Keyturn is about to make it as well.
+        return intervene(act.what, act.secret, {
+          method: 'POST',
+          path: collectionPath(secrets, world.namespace),
+          body: {
+            metadata: { name: act.secret, annotations: { [annotations.adopt]: 'true' } },
+            data: { password: Buffer.from(canary(`${editMark}-${number}`)).toString('base64') },
+          },
+        });
       case 'unlabel-secret':
       case 'create-resource':
       case 'delete-resource':
@@ -152,6 +165,11 @@ export function createBusyClient({ kube, connect }: BusyClientOptions): BusyClie
   };
 }
 
+/** Not where nobody listened, nor where it was refused; etcd may have carried out what the API server calls an error of its own. */
+function mayHaveArrived(error: KubeError): boolean {
+  return (isUncertain(error) && error.reason !== 'ECONNREFUSED') || error.status === 500;
+}
+
 function laneOf(act: ClientAct): string {
   if ('item' in act) return `item ${act.item}`;
   if ('workload' in act) return `workload ${act.workload}`;
@@ -159,10 +177,7 @@ function laneOf(act: ClientAct): string {
 }
 
 /** What takes one request to the API server, and touches no value. */
-type Requested = Exclude<
-  ClientAct,
-  { readonly what: 'rotate' | 'toggle-extra' | 'touch-item' | 'edit-secret' | 'empty-secret' | 'delete-secret' }
->;
+type Requested = Exclude<ClientAct, { readonly what: 'rotate' | 'toggle-extra' | 'touch-item' | Intervention['what'] }>;
 
 function requestOf(act: Requested, number: number): Request {
   switch (act.what) {

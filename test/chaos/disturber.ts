@@ -4,22 +4,24 @@ import type { ControlPlane } from '../../dev/control-plane/start.ts';
 import type { ApiServerProxy, ProxyFault } from '../support/api-server-proxy.ts';
 import type { ConnectProcess } from '../support/connect-process.ts';
 import type { Interval } from './history.ts';
-import type { Replicas } from './replicas.ts';
-import type { Disturbance } from './schedule.ts';
+import type { Place, Replicas } from './replicas.ts';
+import type { Disturbance, ReplicaChoice } from './schedule.ts';
 
 /** Carries disturbances out, and notes when the API server or Connect did not answer as they should. */
 export interface Disturber {
   /** Resolves when it is over. */
   disturb(disturbance: Disturbance): Promise<void>;
+  /** When something did not answer; without length where watches were broken. */
   readonly outages: readonly Interval[];
-  /** How many requests faults of Connect have struck. */
-  readonly hits: number;
+  /** How often each kind has had an effect so far: processes ended, watches, requests and connections struck, takeovers while a leader was stopped. */
+  readonly effects: ReadonlyMap<string, number>;
 }
 
 export interface DisturberOptions {
   readonly controlPlane: ControlPlane;
   readonly connect: ConnectProcess;
-  readonly proxy: ApiServerProxy;
+  /** Between each replica and the API server. */
+  readonly proxies: Readonly<Record<Place, ApiServerProxy>>;
   readonly replicas: Replicas;
   /** The operator reads its token from there. */
   readonly tokenFile: string;
@@ -30,17 +32,17 @@ export interface DisturberOptions {
 /** What hangs is given up by the operator after so long, in milliseconds. */
 const hangingTime = 8_000;
 
-export function createDisturber({ controlPlane, connect, proxy, replicas, tokenFile, token, log }: DisturberOptions): Disturber {
+export function createDisturber({ controlPlane, connect, proxies, replicas, tokenFile, token, log }: DisturberOptions): Disturber {
   const outages: { from: number; to: number }[] = [];
+  const effects = new Map<string, number>();
   let presentToken = token;
-  let hits = 0;
 
   /** What happens meanwhile is an outage, and goes on being one for `after` milliseconds. */
-  async function during(run: () => Promise<void>, after = 0): Promise<void> {
+  async function during<T>(run: () => Promise<T>, after = 0): Promise<T> {
     const outage = { from: Date.now(), to: Number.POSITIVE_INFINITY };
     outages.push(outage);
     try {
-      await run();
+      return await run();
     } finally {
       outage.to = Date.now() + after;
     }
@@ -57,10 +59,11 @@ export function createDisturber({ controlPlane, connect, proxy, replicas, tokenF
     }
   }
 
-  async function refuse(fault: ProxyFault, ms: number): Promise<void> {
-    const standing = proxy.faults.order(fault);
-    await pause(ms);
-    standing.clear();
+  /** Comes between a replica and the API server: an outage where that one leads. */
+  async function strike(replica: ReplicaChoice, run: (proxy: ApiServerProxy) => Promise<number>): Promise<number> {
+    const place = replicas.placeOf(replica);
+    const struck = (): Promise<number> => run(proxies[place]);
+    return place === replicas.placeOf('leader') ? during(struck) : struck();
   }
 
   async function revoke(how: 'restore' | 'replace', ms: number): Promise<void> {
@@ -72,57 +75,75 @@ export function createDisturber({ controlPlane, connect, proxy, replicas, tokenF
     await writeToken(tokenFile, presentToken);
   }
 
-  async function spoilConnect(fault: Parameters<ConnectProcess['faults']['order']>[0], ms: number): Promise<void> {
+  async function spoilConnect(fault: Parameters<ConnectProcess['faults']['order']>[0], ms: number): Promise<number> {
     const standing = await connect.faults.order(fault);
     await pause(ms);
     const struck = await standing.clear();
-    hits += struck;
     log(`${fault.kind} has struck ${struck} times`);
+    return struck;
+  }
+
+  /** @returns how often it had an effect */
+  async function carryOut(disturbance: Disturbance): Promise<number> {
+    switch (disturbance.what) {
+      case 'kill': {
+        const killed = replicas.kill(disturbance.replica, disturbance.down);
+        log(`${killed ?? 'nobody'} is killed`);
+        return killed === undefined ? 0 : 1;
+      }
+      case 'stop':
+        return (await replicas.freezeLeader(disturbance.ms)) ? 1 : 0;
+      case 'kill-api-server':
+        return during(async () => {
+          await controlPlane.stopApiServer();
+          await pause(disturbance.down);
+          await controlPlane.startApiServer();
+          log('the API server is back');
+          return 1;
+        });
+      case 'pause-etcd':
+        return during(() => pauseEtcd(disturbance.ms).then(() => 1));
+      case 'break-watches':
+        return strike(disturbance.replica, async ({ faults }) => {
+          const { hits } = faults.order({ kind: disturbance.how });
+          log(`${hits} watches are broken`);
+          return hits;
+        });
+      case 'refuse-connections':
+        return strike('leader', (proxy) => refuse(proxy, { kind: 'refuse' }, disturbance.ms));
+      case 'refuse-requests': {
+        const { status, reason, retryAfter, ms } = disturbance;
+        const fault: ProxyFault = {
+          kind: 'status',
+          status,
+          ...(reason !== undefined && { reason }),
+          ...(retryAfter !== undefined && { retryAfter }),
+        };
+        return strike('leader', (proxy) => refuse(proxy, fault, ms));
+      }
+      case 'connect-fault':
+        return during(() => spoilConnect(disturbance.fault, disturbance.ms), disturbance.fault.kind === 'hang' ? hangingTime : 0);
+      case 'revoke-token':
+        return during(() => revoke(disturbance.how, disturbance.ms).then(() => 1));
+    }
   }
 
   return {
     outages,
-    get hits() {
-      return hits;
-    },
+    effects,
     async disturb(disturbance) {
-      switch (disturbance.what) {
-        case 'kill':
-          log(`${replicas.kill(disturbance.replica, disturbance.down)} is killed`);
-          return;
-        case 'stop':
-          return replicas.freeze(disturbance.replica, disturbance.ms);
-        case 'kill-api-server':
-          return during(async () => {
-            await controlPlane.stopApiServer();
-            await pause(disturbance.down);
-            await controlPlane.startApiServer();
-            log('the API server is back');
-          });
-        case 'pause-etcd':
-          return during(() => pauseEtcd(disturbance.ms));
-        case 'break-watches':
-          log(`${proxy.faults.order({ kind: disturbance.how }).hits} watches are broken`);
-          return;
-        case 'refuse-connections':
-          return during(() => refuse({ kind: 'refuse' }, disturbance.ms));
-        case 'refuse-requests': {
-          const { status, reason, retryAfter, ms } = disturbance;
-          const fault: ProxyFault = {
-            kind: 'status',
-            status,
-            ...(reason !== undefined && { reason }),
-            ...(retryAfter !== undefined && { retryAfter }),
-          };
-          return during(() => refuse(fault, ms));
-        }
-        case 'connect-fault':
-          return during(() => spoilConnect(disturbance.fault, disturbance.ms), disturbance.fault.kind === 'hang' ? hangingTime : 0);
-        case 'revoke-token':
-          return during(() => revoke(disturbance.how, disturbance.ms));
-      }
+      const struck = await carryOut(disturbance);
+      effects.set(disturbance.what, (effects.get(disturbance.what) ?? 0) + struck);
     },
   };
+}
+
+/** @returns how many requests or connections it has struck */
+async function refuse({ faults }: ApiServerProxy, fault: ProxyFault, ms: number): Promise<number> {
+  const standing = faults.order(fault);
+  await pause(ms);
+  standing.clear();
+  return standing.hits;
 }
 
 /** In one step, as Kubernetes does with a mounted Secret. */

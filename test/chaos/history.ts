@@ -8,8 +8,6 @@ export interface History {
   readonly workloads: Versions<WorkloadState>;
   /** Those that are there at the end. */
   readonly pods: readonly PodState[];
-  /** Where versions may have been missed. */
-  readonly gaps: readonly Gap[];
   /** What each item has held, in order; it is known before Connect has it. */
   readonly items: ReadonlyMap<string, readonly ItemState[]>;
   /** What the client did to Secrets. */
@@ -20,7 +18,7 @@ export interface History {
 
 export type Versions<T> = ReadonlyMap<string, readonly Version<T>[]>;
 
-/** One version of an object. Resource versions of all kinds come from one sequence. */
+/** One version of an object that says something else than the one before. Resource versions of all kinds come from one sequence. */
 export interface Version<T> {
   /** When the watcher saw it. */
   readonly at: number;
@@ -61,6 +59,7 @@ export interface PodState {
   readonly at: number;
 }
 
+/** Where versions may have been missed. */
 export interface Gap {
   readonly kind: string;
   readonly from: bigint;
@@ -74,12 +73,12 @@ export interface ItemState {
 
 /** Something that the client did to a Secret. */
 export interface Intervention {
-  readonly what: 'edit-secret' | 'empty-secret' | 'delete-secret';
+  readonly what: 'edit-secret' | 'empty-secret' | 'delete-secret' | 'create-secret';
   readonly secret: string;
   /** From its first attempt to the end of its last. */
   readonly from: number;
   readonly to: number;
-  /** How many requests it took: each of them may have been carried out. */
+  /** How many of its requests may have been carried out: one or more where it was done, none where there was nothing to do. */
   readonly attempts: number;
 }
 

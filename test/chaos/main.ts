@@ -15,6 +15,8 @@ const printed = 40;
 
 async function main(): Promise<void> {
   if (process.platform !== 'linux') throw new Error('sockets and memory are read from /proc: run this on Linux');
+  // What was started ends with this process, but not by a signal that ends it at once.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
   const options = readOptions(process.argv.slice(2), Math.random);
   const { seed, duration, time, bundle } = options;
   const replay = `make chaos SEED=${seed} TIME=${time}`;
@@ -39,12 +41,15 @@ async function main(): Promise<void> {
 async function report(findings: readonly Finding[], folder: string, { seed }: ChaosOptions, replay: string): Promise<void> {
   const broken = findings.filter(({ violations }) => violations.length > 0);
   for (const { invariant, violations } of findings) console.log(`${violations.length === 0 ? 'ok  ' : 'FAIL'} ${invariant}`);
-  for (const { object, detail, history, invariant } of broken.flatMap(({ violations }) => violations)) {
+  const told = broken.flatMap(({ invariant, violations }) =>
+    violations.map(({ object, detail, history }) => ({ invariant, object, detail, history: history?.() ?? [] })),
+  );
+  for (const { invariant, object, detail, history } of told) {
     console.log(`\nFAIL ${invariant}: ${object}: ${detail}`);
     for (const line of history.slice(-printed)) console.log(`       ${line}`);
   }
   if (broken.length > 0) {
-    await writeFile(join(folder, 'report.json'), JSON.stringify(broken, undefined, 2));
+    await writeFile(join(folder, 'report.json'), JSON.stringify(told, undefined, 2));
     console.log(`\nseed ${seed}; the report, with whole histories, and all logs are in ${folder}; repeat with: ${replay}`);
     process.exitCode = 1;
   } else await rm(folder, { recursive: true, force: true });

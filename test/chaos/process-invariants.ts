@@ -12,7 +12,7 @@ export interface Ending {
   readonly output: string;
 }
 
-/** Heap of a replica before and after, in bytes. */
+/** Heap of one process before and after, in bytes. */
 export interface HeapCompared {
   readonly name: string;
   readonly before: CollectedHeap;
@@ -22,15 +22,17 @@ export interface HeapCompared {
 /** What a heap may have more than before: in bytes, and a part of it. Caches of code and of connections fill with use. */
 export const heapMargin = { bytes: 4 * 1024 * 1024, part: 0.2 };
 
+/** What `LeaseError` says of a lease that was held. */
+const leaseLost = /another process took the lease|could not be renewed in time/;
+
 /** A process ended by our hand, or because it lost the lease: exit code 1, and its last words say so. */
 export function nobodyCrashed(endings: readonly Ending[]): readonly Violation[] {
   return endings
-    .filter(({ exit, sent, output }) => !isOurs(exit, sent) && !(exit.code === 1 && /lease/i.test(lastFatal(output))))
-    .map(({ name, exit, output }) => ({
-      invariant: 'no process ends by itself, but for the loss of its lease',
+    .filter(({ exit, sent, output }) => !isOurs(exit, sent) && !(exit.code === 1 && leaseLost.test(lastFatal(output))))
+    .map(({ name, exit, sent, output }) => ({
       object: name,
-      detail: `ended with ${String(exit.code ?? exit.signal)}`,
-      history: output.trimEnd().split('\n').slice(-15),
+      detail: `ended with ${String(exit.code ?? exit.signal)}${sent === undefined ? '' : `, and was sent ${sent}`}`,
+      history: () => output.trimEnd().split('\n').slice(-15),
     }));
 }
 
@@ -43,27 +45,20 @@ function lastFatal(output: string): string {
 }
 
 export function noCanaries(findings: readonly CanaryFinding[]): readonly Violation[] {
-  return findings.map(({ place, count }) => ({
-    invariant: 'no value is told',
-    object: place,
-    detail: `${count} values of items stand there`,
-    history: [],
-  }));
+  return findings.map(({ place, count }) => ({ object: place, detail: `${count} values of items stand there` }));
 }
 
 /** @param processes that should be gone and are not @param sockets that are still open: lines that name them */
 export function nothingIsLeft(processes: readonly string[], sockets: readonly string[]): readonly Violation[] {
-  return [...processes, ...sockets].map((object) => ({ invariant: 'nothing is left', object, detail: 'is still there', history: [] }));
+  return [...processes, ...sockets].map((object) => ({ object, detail: 'is still there' }));
 }
 
 export function heapIsBack(compared: readonly HeapCompared[]): readonly Violation[] {
   return compared
     .filter(({ before, after }) => total(after) > total(before) * (1 + heapMargin.part) + heapMargin.bytes)
     .map(({ name, before, after }) => ({
-      invariant: 'the heap is back to where it was',
       object: name,
       detail: `${total(before)} bytes before, ${total(after)} after all garbage was collected`,
-      history: [],
     }));
 }
 

@@ -1,4 +1,4 @@
-import { waitFor } from '../../dev/control-plane/wait.ts';
+import { isDeepStrictEqual } from 'node:util';
 import { annotations } from '../../src/api/names.ts';
 import { parseRevisions } from '../../src/domain/revisions.ts';
 import { type KubeClient, KubeError } from '../../src/kube/client.ts';
@@ -14,20 +14,26 @@ import {
 } from '../../src/kube/resource.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { createSemaphore } from '../../src/runtime/semaphore.ts';
+import { type CanaryFinding, countCanaries } from '../support/canary.ts';
 import type { Gap, PodState, ResourceState, SecretState, Version, Versions, WorkloadState } from './history.ts';
 import type { Use } from './world.ts';
 
 /** In the pod template of a workload: JSON of its uses. */
 export const usesAnnotation = 'chaos.example.test/uses';
 
-/** Records every version of Secrets, resources, workloads and pods of a namespace, whatever becomes of the API server. */
+/**
+ * Records what is said by each version of Secrets, resources and workloads of a namespace, and which pods are there, whatever becomes of the API server.
+ * A version that says what the one before said is left out.
+ */
 export interface Recorder {
   readonly secrets: Versions<SecretState>;
   readonly resources: Versions<ResourceState>;
   readonly workloads: Versions<WorkloadState>;
   pods(): readonly PodState[];
   readonly gaps: readonly Gap[];
-  /** When something was last written by anybody, in milliseconds since the epoch. */
+  /** Versions of any object, events among them, in which values stood; of Secrets in their metadata. */
+  readonly told: readonly CanaryFinding[];
+  /** When something other than an event was last written by anybody, in milliseconds since the epoch. */
   lastChange(): number;
   /** Resolves when all that the API server had written by now has been seen. */
   caughtUp(): Promise<void>;
@@ -51,16 +57,22 @@ type Seen = (object: Wire, rv: bigint, gone: boolean) => void;
 interface Followed {
   readonly type: ResourceType;
   readonly seen: Seen;
+  /** Whether what was missed is looked for. */
+  readonly whole: boolean;
   readonly present: Map<string, Wire>;
   rv: bigint;
 }
 
 const pods: ResourceType = { root: '/api/v1', plural: 'pods' };
-/** A hole of more versions than this is noted, and not filled. */
+const events: ResourceType = { root: '/api/v1', plural: 'events' };
+/** Of a longer hole the end is filled, and the rest noted. */
 const maxFilled = 1_500n;
 const retryPause = 200;
 
-/** Resolves when it has begun. Versions that a watch has missed are read one by one, at each resource version that there was. */
+/**
+ * Resolves when it has begun. Versions that a watch has missed, but for those of events, are read one by one, at each resource version that there was: the
+ * last 1,500 of them.
+ */
 export async function startRecorder(kube: KubeClient, namespace: string): Promise<Recorder> {
   const stop = new AbortController();
   const secretVersions = new Map<string, Version<SecretState>[]>();
@@ -68,6 +80,7 @@ export async function startRecorder(kube: KubeClient, namespace: string): Promis
   const workloadVersions = new Map<string, Version<WorkloadState>[]>();
   const livePods = new Map<string, PodState>();
   const gaps: Gap[] = [];
+  const told: CanaryFinding[] = [];
   const bounded = createSemaphore(8);
   let lastChange = Date.now();
 
@@ -85,7 +98,9 @@ export async function startRecorder(kube: KubeClient, namespace: string): Promis
     { type: statefulSets, seen: workloadSeen },
     { type: daemonSets, seen: workloadSeen },
     { type: pods, seen: podSeen },
-  ].map((kind) => ({ ...kind, present: new Map(), rv: 0n }));
+    // They are read for values that they tell. A list of each version of all of them would be too much.
+    { type: events, seen: () => {}, whole: false },
+  ].map((kind) => ({ whole: true, ...kind, present: new Map(), rv: 0n }));
 
   const list = (type: ResourceType, at?: bigint): Promise<List> =>
     kube.request({
@@ -99,7 +114,9 @@ export async function startRecorder(kube: KubeClient, namespace: string): Promis
     if (gone) kind.present.delete(uid);
     else kind.present.set(uid, object);
     kind.rv = rv;
-    lastChange = Date.now();
+    if (kind.type !== events) lastChange = Date.now();
+    const count = countCanaries(JSON.stringify(kind.type === secrets ? object.metadata : object));
+    if (count > 0) told.push({ place: `${kind.type.plural}/${object.metadata.name} at ${rv}`, count });
     kind.seen(object, rv, gone);
   }
 
@@ -117,21 +134,21 @@ export async function startRecorder(kube: KubeClient, namespace: string): Promis
   async function relist(kind: Followed): Promise<void> {
     const now = await list(kind.type);
     const to = BigInt(now.metadata.resourceVersion);
-    if (kind.rv > 0n && to > kind.rv + 1n) await fill(kind, to);
+    if (kind.whole && kind.rv > 0n && to > kind.rv + 1n) await fill(kind, to);
     takeList(kind, now, to);
   }
 
   async function fill(kind: Followed, to: bigint): Promise<void> {
-    const from = kind.rv;
-    const note = (): void => void gaps.push({ kind: kind.type.plural, from, to });
-    if (to - from > maxFilled) return note();
+    const from = to - kind.rv > maxFilled ? to - maxFilled : kind.rv;
+    const note = (end: bigint): void => void gaps.push({ kind: kind.type.plural, from: kind.rv, to: end });
+    if (from > kind.rv) note(from);
     const between = Array.from({ length: Number(to - from) - 1 }, (_, index) => from + BigInt(index) + 1n);
     try {
       const lists = await Promise.all(between.map((rv) => bounded(async () => [rv, await list(kind.type, rv)] as const)));
       for (const [rv, found] of lists) takeList(kind, found, rv);
     } catch (error) {
       if (!(error instanceof KubeError) || ![400, 410].includes(error.status)) throw error;
-      note();
+      note(to);
     }
   }
 
@@ -159,12 +176,7 @@ export async function startRecorder(kube: KubeClient, namespace: string): Promis
     }
   }
 
-  // A definition that is new takes a moment to be served.
-  await Promise.all(
-    followed.map((kind) =>
-      waitFor(`a list of ${kind.type.plural}`, async () => relist(kind).then(() => true as const), { deadlineMs: 30_000 }),
-    ),
-  );
+  await Promise.all(followed.map(relist));
   const ended = Promise.all(followed.map((kind) => follow(kind)));
 
   return {
@@ -173,10 +185,11 @@ export async function startRecorder(kube: KubeClient, namespace: string): Promis
     workloads: workloadVersions,
     pods: () => [...livePods.values()],
     gaps,
+    told,
     lastChange: () => lastChange,
     async caughtUp() {
       // What is there now and has not been seen comes by the watch, or is there by now.
-      for (const kind of followed) {
+      for (const kind of followed.filter(({ whole }) => whole)) {
         const { items } = await list(kind.type);
         const missing = (): boolean =>
           items.some(({ metadata }) => {
@@ -203,9 +216,11 @@ function versionsInto<T>(versions: Map<string, Version<T>[]>, stateOf: (object: 
   return (object, rv, gone) => {
     const { name, uid } = object.metadata;
     const version = { at: Date.now(), rv, gone, uid, state: stateOf(object) };
-    const before = versions.get(name);
-    if (before === undefined) versions.set(name, [version]);
-    else before.push(version);
+    const before = versions.get(name) ?? [];
+    const last = before.at(-1);
+    if (last?.gone === gone && last.uid === uid && isDeepStrictEqual(last.state, version.state)) return;
+    before.push(version);
+    versions.set(name, before);
   };
 }
 

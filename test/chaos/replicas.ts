@@ -12,20 +12,22 @@ import type { ReplicaChoice } from './schedule.ts';
 
 /** Two replicas of the operator, each a process that is started again whenever it has ended. */
 export interface Replicas {
-  /** Kills one; it is started again after `down` milliseconds. @returns what was killed */
-  kill(choice: ReplicaChoice, down: number): string;
-  /** Stops one for so long, and lets it go on. Resolves then. */
-  freeze(choice: ReplicaChoice, ms: number): Promise<void>;
+  /** Kills one; it is started again after `down` milliseconds. @returns what was killed, if anything runs */
+  kill(choice: ReplicaChoice, down: number): string | undefined;
+  /** Stops the leader for so long, and lets it go on. Resolves then. @returns whether another one led meanwhile */
+  freezeLeader(ms: number): Promise<boolean>;
+  /** Where the one is that is meant; `a` where nobody runs. */
+  placeOf(choice: ReplicaChoice): Place;
   /** When somebody led and was not stopped. */
   leading(): readonly Interval[];
   readonly endings: readonly Ending[];
-  /** Of all that ended, also by themselves. */
+  /** Of all that had led and ended, also by themselves. */
   deaths(): readonly Death[];
   /** Those that run. */
   running(): readonly BundledOperator[];
   /** Resolves when both have read the cluster and one of them leads. @throws Error at the deadline */
   untilReady(deadlineMs: number): Promise<void>;
-  /** By the name of the process. */
+  /** Of those that run, by the name of the process: no two ever have the same. */
   heaps(): Promise<ReadonlyMap<string, CollectedHeap>>;
   /** By the name of the file. */
   outputs(): Promise<Readonly<Record<string, string>>>;
@@ -46,7 +48,7 @@ interface Life {
   readonly stops: { from: number; to: number }[];
 }
 
-type Place = 'a' | 'b';
+export type Place = 'a' | 'b';
 
 export interface ReplicasOptions {
   /** All but the name. */
@@ -100,7 +102,7 @@ export async function startReplicas({ optionsOf, log }: ReplicasOptions): Promis
       const life = current.get(choice);
       return life === undefined ? undefined : [choice, life];
     }
-    // The last that began to lead is the one that does; where nobody does, anybody is taken.
+    // The last that began to lead is the one that does, though another one may be stopped and think so; where nobody does, anybody is taken.
     return [...current].toSorted(([, a], [, b]) => (b.ledFrom ?? 0) - (a.ledFrom ?? 0))[0];
   }
 
@@ -114,15 +116,15 @@ export async function startReplicas({ optionsOf, log }: ReplicasOptions): Promis
   return {
     kill(choice, down) {
       const found = find(choice);
-      if (found === undefined) return 'nobody';
+      if (found === undefined) return undefined;
       const [place, life] = found;
       downs.set(place, down);
       send(life, 'SIGKILL');
       return life.name;
     },
-    async freeze(choice, ms) {
-      const [, life] = find(choice) ?? [];
-      if (life === undefined) return;
+    async freezeLeader(ms) {
+      const [, life] = find('leader') ?? [];
+      if (life === undefined) return false;
       const stop = { from: Date.now(), to: Number.POSITIVE_INFINITY };
       life.stops.push(stop);
       send(life, 'SIGSTOP');
@@ -130,11 +132,15 @@ export async function startReplicas({ optionsOf, log }: ReplicasOptions): Promis
       await pause(ms);
       stop.to = Date.now();
       send(life, 'SIGCONT');
-      log(`${life.name} goes on`);
+      const heir = lives.find(({ ledFrom = 0 }) => ledFrom > stop.from && ledFrom < stop.to);
+      log(`${life.name} goes on, ${heir?.name ?? 'nobody'} has taken over`);
+      return heir !== undefined;
     },
+    placeOf: (choice) => find(choice)?.[0] ?? 'a',
     leading: () => lives.flatMap(ledParts),
     endings,
-    deaths: () => lives.flatMap(({ endedAt, stops }) => (endedAt === undefined ? [] : [{ at: endedAt, stops }])),
+    deaths: () =>
+      lives.flatMap(({ ledFrom, endedAt, stops }) => (ledFrom === undefined || endedAt === undefined ? [] : [{ at: endedAt, stops }])),
     running: () => [...current.values()].map(({ operator }) => operator),
     async untilReady(deadlineMs) {
       const end = performance.now() + deadlineMs;
@@ -146,8 +152,14 @@ export async function startReplicas({ optionsOf, log }: ReplicasOptions): Promis
         await pause(100);
       }
     },
-    heaps: async () =>
-      new Map(await Promise.all([...current.values()].map(async ({ name, operator }) => [name, await operator.heap()] as const))),
+    async heaps() {
+      const read = [...current.values()].map(async ({ name, operator }) => {
+        // One that ends meanwhile has none.
+        const heap = await operator.heap().catch(() => undefined);
+        return heap === undefined ? [] : [[name, heap] as const];
+      });
+      return new Map((await Promise.all(read)).flat());
+    },
     outputs: async () =>
       Object.fromEntries(await Promise.all(lives.map(async ({ name, operator }) => [`${name}.output`, await operator.output()] as const))),
     get auditFiles() {
@@ -163,7 +175,8 @@ export async function startReplicas({ optionsOf, log }: ReplicasOptions): Promis
       stopping.abort();
       for (const life of current.values()) send(life, 'SIGTERM');
       const late = setTimeout(() => {
-        for (const life of current.values()) send(life, 'SIGKILL');
+        // What it was sent stays: it should have ended by that.
+        for (const { operator } of current.values()) operator.kill('SIGKILL');
       }, 30_000);
       await Promise.all(kept);
       clearTimeout(late);

@@ -1,6 +1,6 @@
 import { annotations } from '../../src/api/names.ts';
 import { unaskedRolls } from '../support/unasked-rolls.ts';
-import { editMark, type History, presentOf, type Version, type WorkloadState } from './history.ts';
+import { editMark, type History, presentOf, type ResourceState, type Version, type WorkloadState } from './history.ts';
 import { valueChanges, type ValueChange } from './value-changes.ts';
 import { clock, restartHistory, type Violation } from './violation.ts';
 import type { Use } from './world.ts';
@@ -16,15 +16,15 @@ export function noRestartLost(history: History): readonly Violation[] {
     const workload = presentOf(history.workloads, name);
     if (workload === undefined) return [];
     const pods = history.pods.filter((pod) => pod.workload === name);
-    if (pods.length === 0) return [violationOf(history, 'no restart is lost', name, 'has no pods')];
+    if (pods.length === 0) return [violationOf(history, name, 'has no pods')];
     return workload.state.uses.flatMap((use) => {
-      const change = valueChanges(history, use.secret).findLast(
-        (one) => concerns(one, use, false) && isOwed(history, name, use.secret, one),
-      );
+      const since = optedInSince(history, name, use.secret);
+      if (since === undefined) return [];
+      const change = valueChanges(history, use.secret).findLast((one) => concerns(one, use, false) && isOwed(since, one));
       const old = change === undefined ? [] : pods.filter(({ rv }) => rv < change.rv);
       if (change === undefined || old.length === 0) return [];
       const detail = `${old.map((pod) => pod.name).join()} older than the change of ${use.secret} (${change.keys.join()}) at ${change.rv} (${clock(change.at)})`;
-      return [violationOf(history, 'no restart is lost', name, detail)];
+      return [violationOf(history, name, detail)];
     });
   });
 }
@@ -63,12 +63,11 @@ function repeatedIn(history: History, name: string, life: readonly Version<Workl
     const out = !unasked.has(roll.rv) && state.uses.every(({ secret }) => hasOptedOut(history, name, secret, roll));
     if (!unasked.has(roll.rv) && !out) return [];
     const when = `rolled at ${roll.rv} (${clock(roll.at)})`;
-    if (out) return [violationOf(history, 'nobody is rolled who has opted out', name, when)];
+    if (out) return [violationOf(history, name, `${when}, and had opted out`)];
     const since = rolls.findLast(({ rv }) => rv < roll.rv)?.rv ?? 0n;
     const repairs = state.uses.filter(({ secret }) => wasRepaired(history, secret, since, roll.rv));
-    const invariant = repairs.length > 0 ? 'a repair rolls nobody' : 'no restart is repeated';
-    const detail = `${when}, and nothing that it consumes had changed${repairs.length > 0 ? `; ${repairs.map(({ secret }) => secret).join()} had been edited or deleted` : ''}`;
-    return [violationOf(history, invariant, name, detail)];
+    const repaired = repairs.length > 0 ? `, but ${repairs.map(({ secret }) => secret).join()} had been repaired` : '';
+    return [violationOf(history, name, `${when}, and nothing that it consumes had changed${repaired}`)];
   });
 }
 
@@ -95,10 +94,9 @@ function concerns({ keys, unknown }: ValueChange, use: Use, possibly: boolean): 
   return use.keys === undefined ? keys.length > 0 : keys.some((key) => use.keys?.includes(key));
 }
 
-/** Whether a change must restart a workload: it was there, or had opted in for a while, and has not opted out since. */
-function isOwed(history: History, name: string, secret: string, { at, rv }: ValueChange): boolean {
-  const since = optedInSince(history, name, secret);
-  return since !== undefined && (since.isBirth ? since.rv < rv : since.at + optInDelay < at);
+/** Whether a change must restart a workload: it was there, or had opted in for a while. */
+function isOwed(since: Since, { at, rv }: ValueChange): boolean {
+  return since.isBirth ? since.rv < rv : since.at + optInDelay < at;
 }
 
 interface Since {
@@ -131,10 +129,14 @@ interface Decision {
 function decisionsOf(history: History, name: string, secret: string): readonly Decision[] {
   const workloads = history.workloads.get(name) ?? [];
   const resources = history.resources.get(secret) ?? [];
-  const moments = [...workloads, ...resources].toSorted((a, b) => (a.rv < b.rv ? -1 : 1));
-  return moments.flatMap(({ at, rv }) => {
-    const workload = workloads.findLast((version) => version.rv <= rv);
-    const resource = resources.findLast((version) => version.rv <= rv);
+  const moments = [
+    ...workloads.map((workload) => ({ at: workload.at, rv: workload.rv, now: { workload } })),
+    ...resources.map((resource) => ({ at: resource.at, rv: resource.rv, now: { resource } })),
+  ].toSorted((a, b) => (a.rv < b.rv ? -1 : 1));
+  let present: { readonly workload?: Version<WorkloadState>; readonly resource?: Version<ResourceState> } = {};
+  return moments.flatMap(({ at, rv, now }) => {
+    present = { ...present, ...now };
+    const { workload, resource } = present;
     if (workload === undefined || workload.gone) return [];
     const said = (resource?.gone === false ? resource.state.optIn : undefined) ?? workload.state.optIn;
     return [{ at, rv, uid: workload.uid, restarts: said === 'true' && resource?.gone === false }];
@@ -162,6 +164,6 @@ function isTampered(data: Readonly<Record<string, string>>): boolean {
   return Object.keys(data).length === 0 || Object.values(data).some((value) => value.includes(editMark));
 }
 
-function violationOf(history: History, invariant: string, name: string, detail: string): Violation {
-  return { invariant, object: `workload/${name}`, detail, history: restartHistory(history, name) };
+function violationOf(history: History, name: string, detail: string): Violation {
+  return { object: `workload/${name}`, detail, history: () => restartHistory(history, name) };
 }

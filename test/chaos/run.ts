@@ -4,29 +4,31 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { isAlive } from '../../dev/control-plane/alive.ts';
 import { type ControlPlane, startControlPlane } from '../../dev/control-plane/start.ts';
 import { waitFor } from '../../dev/control-plane/wait.ts';
+import { makeDefinition } from '../../dev/tools/resources.ts';
 import { createKubeClient } from '../../src/kube/client.ts';
 import { credentialsFrom } from '../../src/kube/credentials.ts';
 import { collectionPath, namespaces } from '../../src/kube/resource.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { type ApiServerProxy, startApiServerProxy } from '../support/api-server-proxy.ts';
 import { auditRecords } from '../support/audit.ts';
-import { bundleInto } from '../support/bundled-operator.ts';
+import { bundleInto, type CollectedHeap } from '../support/bundled-operator.ts';
 import { findCanaries } from '../support/canary.ts';
 import { openNamespace, type TestNamespace } from '../support/cluster.ts';
 import { type ConnectProcess, startConnectProcess } from '../support/connect-process.ts';
+import { openFilesOf } from '../support/open-files.ts';
 import { grantOperatorRole } from '../support/roles.ts';
-import { auditIsComplete } from './audit-invariant.ts';
+import { auditIsComplete, versionsAreOnRecord } from './audit-invariant.ts';
 import { type BusyClient, createBusyClient, firstItems } from './client.ts';
 import { createDisturber, type Disturber, writeToken } from './disturber.ts';
-import type { History, Interval } from './history.ts';
+import type { Gap, History, Interval } from './history.ts';
 import { merge, subtract } from './intervals.ts';
 import { heapIsBack, type HeapCompared, noCanaries, nobodyCrashed, nothingIsLeft } from './process-invariants.ts';
 import { type Recorder, startRecorder } from './recorder.ts';
-import { type Replicas, startReplicas } from './replicas.ts';
+import { type Place, type Replicas, startReplicas } from './replicas.ts';
 import { countChanges, countRolls, noRestartLost, noRestartRepeated } from './restart-invariants.ts';
-import { type ClientAct, describeStep, type Disturbance, roundTime, type Schedule, type Scheduled } from './schedule.ts';
+import { type ClientAct, describeStep, type Disturbance, period, roundTime, type Schedule, type Scheduled } from './schedule.ts';
 import { longestLack, secretsComeBack, secretsEqualItems, secretsStay } from './secret-invariants.ts';
-import { abandonedSockets, socketsAt } from './sockets.ts';
+import { socketsAt } from './sockets.ts';
 import type { Violation } from './violation.ts';
 import { lease, world } from './world.ts';
 
@@ -59,7 +61,7 @@ interface Stage {
   readonly controlPlane: ControlPlane;
   readonly namespace: TestNamespace;
   readonly connect: ConnectProcess;
-  readonly proxy: ApiServerProxy;
+  readonly proxies: Readonly<Record<Place, ApiServerProxy>>;
   readonly recorder: Recorder;
   readonly client: BusyClient;
   readonly replicas: Replicas;
@@ -67,100 +69,108 @@ interface Stage {
 }
 
 /** Carries a schedule out, waits until it is calm, and holds all that was recorded against the invariants. */
-export async function runChaos({ schedule, duration, folder, bundle, log }: RunOptions): Promise<readonly Finding[]> {
-  const controlPlane = await startControlPlane({ directory: join(folder, 'control-plane'), keep: true, log });
-  const connect = await startConnectProcess(firstSeed());
-  const errors: Violation[] = [];
+export async function runChaos(options: RunOptions): Promise<readonly Finding[]> {
+  await using end = new AsyncDisposableStack();
+  const { schedule, duration, log } = options;
+  const stage = await setTheStage(options, end);
+  const { controlPlane, namespace, connect, proxies, recorder, client, replicas, disturber } = stage;
   const pids = new Set([connect.pid]);
   const watchProcesses = (): void => controlPlane.processes().forEach(({ pid }) => pids.add(pid));
-  let stage: Stage | undefined;
-  try {
-    stage = await setTheStage(controlPlane, connect, { folder, bundle, log });
-    const { replicas, recorder, client, disturber, namespace } = stage;
-    await client.plant(schedule.world);
-    await untilCalm(stage, 120_000);
-    const before = [...(await replicas.heaps()).values()].toSorted((a, b) => b.heapUsed - a.heapUsed)[0];
-    log(`${recorder.secrets.size} Secrets and ${recorder.workloads.size} workloads are there; ${schedule.steps.length} steps follow`);
+  await client.plant(schedule.world);
+  await untilCalm(stage, 120_000);
+  log(`${recorder.secrets.size} Secrets and ${recorder.workloads.size} workloads are there; ${schedule.steps.length} steps follow`);
 
-    const texts: Record<string, string> = {};
-    const scraping = new AbortController();
-    const kept = keepControllers(controlPlane, scraping.signal);
-    const scraped = scrape(replicas, texts, scraping.signal);
-    for (const round of roundsOf(schedule.steps, duration)) {
-      await carryOut(round, stage, watchProcesses, errors, log);
-      log('it is let alone');
-      if (!(await becomesCalm(stage, log))) break;
-      log('it is calm');
+  const texts: Record<string, string> = {};
+  const errors: Violation[] = [];
+  const restless: Violation[] = [];
+  const heaps: HeapCompared[] = [];
+  const endLoops = beginLoops(stage, texts);
+  end.defer(endLoops);
+  for (const round of roundsOf(schedule.steps, duration)) {
+    const before = heapsBesideConnect(round, replicas);
+    await carryOut(round, stage, watchProcesses, errors, log);
+    log('it is let alone');
+    const reason = await restlessness(stage);
+    log(reason ?? 'it is calm');
+    if (reason !== undefined) {
+      restless.push({ object: `after ${round.to / 1_000} s`, detail: reason });
+      break;
     }
-    await recorder.caughtUp();
-    const end = Date.now();
-    scraping.abort();
-    await Promise.all([scraped, kept]);
-    await scrapeOnce(replicas, texts, 'at the end');
-    const heaps: HeapCompared[] = [...(await replicas.heaps())].map(([name, after]) => ({ name, before: before ?? after, after }));
-    const { hits } = disturber;
-    const abandoned = (await Promise.all(replicas.running().map(({ pid }) => abandonedSockets(pid)))).flat();
-    const history = historyOf(stage, disturber, end);
-    for (const gap of recorder.gaps) log(`versions of ${gap.kind} from ${gap.from} to ${gap.to} may have been missed`);
-
-    const requests = await connect.requests.log();
-    watchProcesses();
-    await replicas.stop();
-    for (const pid of replicas.pids) pids.add(pid);
-    const outputs = await replicas.outputs();
-    const audits = await Promise.all(replicas.auditFiles.map((file) => readFile(file, 'utf8').catch(() => '')));
-    const records = audits.flatMap((text) => auditRecords(withoutTornLine(text)));
-    const canaries = await findCanaries(namespace, {
-      ...texts,
-      ...outputs,
-      ...Object.fromEntries(audits.map((text, index) => [`audit ${index}`, text])),
-    });
-    log(
-      `${replicas.count} processes; ${countRolls(history)} rolls for ${countChanges(history)} changes of values; ${records.length} audit records, ${requests.length} requests to Connect, ${hits} of them spoiled`,
-    );
-    for (const { name, before: then, after } of heaps)
-      log(`heap of ${name}: ${megabytes(then.heapUsed)} before, ${megabytes(after.heapUsed)} after`);
-    log(`all that is needed answered for ${(history.served.reduce((sum, { from, to }) => sum + to - from, 0) / 1_000).toFixed(0)} s`);
-    log(`of that no Secret was missing or empty for longer than ${longestLack(history, end)} ms, warm-ups left out`);
-
-    const ports = new Set([connect.url, controlPlane.url, stage.proxy.url].map((url) => Number(new URL(url).port)));
-    await endStage(stage);
-    const left = await leftOvers(pids, ports);
-    return [
-      found('the client could do all that it wanted', errors),
-      found('there was something to see', nothingHappened(history, replicas, records.length)),
-      found('a Secret equals its item', secretsEqualItems(history)),
-      found('a Secret stays whole', secretsStay(history)),
-      found('a Secret comes back', secretsComeBack(history, end)),
-      found('no restart is lost', noRestartLost(history)),
-      found('no restart is repeated, and no repair rolls anybody', noRestartRepeated(history)),
-      found('no process ends by itself, but for the loss of its lease', nobodyCrashed(replicas.endings)),
-      found('no value is told', noCanaries(canaries)),
-      found('the audit is complete', auditIsComplete(requests, records, replicas.deaths())),
-      found('the heap is back to where it was', heapIsBack(heaps)),
-      found('nothing is left', nothingIsLeft(left.processes, [...abandoned, ...left.sockets])),
-    ];
-  } finally {
-    if (stage === undefined) {
-      await connect.stop();
-      await controlPlane.stop();
-    } else await endStage(stage);
+    heaps.push(...compared(await before, await replicas.heaps()));
   }
+  await recorder.caughtUp();
+  const over = Date.now();
+  await endLoops();
+  await scrapeOnce(replicas, texts, 'at the end');
+  const abandoned = await abandonedSockets(replicas);
+  const history = historyOf(stage, disturber, over);
+
+  const requests = await connect.requests.log();
+  watchProcesses();
+  await replicas.stop();
+  for (const pid of replicas.pids) pids.add(pid);
+  const outputs = await replicas.outputs();
+  const audits = await Promise.all(replicas.auditFiles.map((file) => readFile(file, 'utf8').catch(() => '')));
+  const records = audits.flatMap((text) => auditRecords(withoutTornLine(text)));
+  const canaries = await findCanaries(namespace, {
+    ...texts,
+    ...outputs,
+    ...Object.fromEntries(audits.map((text, index) => [`audit ${index}`, text])),
+  });
+  log(
+    `${replicas.count} processes; ${countRolls(history)} rolls for ${countChanges(history)} changes of values; ${records.length} audit records, ${requests.length} requests to Connect`,
+  );
+  log(`effects: ${[...disturber.effects].map(([what, count]) => `${what} ${count}`).join(', ')}`);
+  for (const { name, before, after } of heaps)
+    log(`heap of ${name}: ${megabytes(before.heapUsed)} before, ${megabytes(after.heapUsed)} after`);
+  log(`all that is needed answered for ${(history.served.reduce((sum, { from, to }) => sum + to - from, 0) / 1_000).toFixed(0)} s`);
+  log(`of that no Secret was missing or empty for longer than ${longestLack(history, over)} ms, warm-ups left out`);
+
+  const servers = [connect, controlPlane, ...Object.values(proxies)];
+  const ports = new Set(servers.map(({ url }) => Number(new URL(url).port)));
+  await end.disposeAsync();
+  const left = await leftOvers(pids, ports);
+  return [
+    found('the client could do all that it wanted', errors),
+    found('there was something to see', nothingHappened(options, stage, { history, records: records.length, heaps: heaps.length })),
+    found('the watcher missed nothing', recorder.gaps.map(violationOfGap)),
+    found('it becomes calm after each minute', restless),
+    found('a Secret equals its item', secretsEqualItems(history)),
+    found('a Secret stays whole', secretsStay(history)),
+    found('a Secret comes back', secretsComeBack(history, over)),
+    found('no restart is lost', noRestartLost(history)),
+    found('no restart is repeated, and no repair rolls anybody', noRestartRepeated(history)),
+    found('no process ends by itself, but for the loss of its lease', nobodyCrashed(replicas.endings)),
+    found('no value is told', noCanaries([...recorder.told, ...canaries])),
+    found('the audit is complete', [
+      ...auditIsComplete(requests, records, replicas.deaths()),
+      ...versionsAreOnRecord(recorder.secrets, records),
+    ]),
+    found('the heap is back to where it was', heapIsBack(heaps)),
+    found('nothing is left', nothingIsLeft(left.processes, [...abandoned, ...left.sockets])),
+  ];
 }
 
-interface Staging extends Pick<RunOptions, 'folder' | 'bundle' | 'log'> {}
-
-async function setTheStage(controlPlane: ControlPlane, connect: ConnectProcess, { folder, bundle, log }: Staging): Promise<Stage> {
-  await installCrd(controlPlane);
+/** @param end takes what ends all that was started, also when the rest cannot be */
+async function setTheStage({ folder, bundle, log }: RunOptions, end: AsyncDisposableStack): Promise<Stage> {
+  const controlPlane = await startControlPlane({ directory: join(folder, 'control-plane'), keep: true, log });
+  end.defer(() => controlPlane.stop());
+  const connect = await startConnectProcess(firstSeed());
+  end.defer(() => connect.stop());
   const user = await controlPlane.user(accountPath);
   const namespace = openNamespace(controlPlane.kubeconfig, world.namespace);
+  end.defer(() => namespace.kube.close());
+  await makeDefinition(namespace.kube);
   await namespace.kube.request({ method: 'POST', path: collectionPath(namespaces), body: { metadata: { name: world.namespace } } });
   await grantOperatorRole(namespace);
-  const accounts = { clusterWide: user, namespaced: user };
-  const proxy = await startApiServerProxy({ controlPlane: { ...controlPlane, accounts } });
+  const proxied = { controlPlane: { ...controlPlane, accounts: { clusterWide: user, namespaced: user } } };
+  const proxies = { a: await startApiServerProxy(proxied), b: await startApiServerProxy(proxied) };
+  for (const proxy of Object.values(proxies)) end.defer(() => proxy.close());
   // A client of its own: that of the busy client waits for connections when the API server is away.
   const watching = createKubeClient({ load: credentialsFrom(controlPlane.kubeconfig), clock: systemClock, userAgent: 'keyturn-chaos' });
+  end.defer(() => watching.close());
   const recorder = await startRecorder(watching, world.namespace);
+  end.defer(() => recorder.close());
   const client = createBusyClient({ kube: namespace.kube, connect });
   const tokenFile = join(folder, 'token');
   const token = await connect.issueToken({ vaults: ['*'] });
@@ -170,8 +180,7 @@ async function setTheStage(controlPlane: ControlPlane, connect: ConnectProcess, 
     log,
     optionsOf: (place) => ({
       bundle: file,
-      // One asks the API server itself, and so meets a port where nobody listens; the watches of the other one can be broken alone.
-      kubeconfig: place === 'a' ? proxy.kubeconfig : user.kubeconfig,
+      kubeconfig: proxies[place].kubeconfig,
       connect: connect.url,
       token: '',
       namespaces: [world.namespace],
@@ -189,19 +198,9 @@ async function setTheStage(controlPlane: ControlPlane, connect: ConnectProcess, 
       inspectable: true,
     }),
   });
-  const disturber = createDisturber({ controlPlane, connect, proxy, replicas, tokenFile, token, log });
-  return { controlPlane, namespace, connect, proxy, recorder, client, replicas, disturber };
-}
-
-async function installCrd(controlPlane: ControlPlane): Promise<void> {
-  const crd = await readFile(new URL('../../crds/onepassword.com_onepassworditems.yaml', import.meta.url), 'utf8');
-  for (const [args, input] of [
-    [['apply', '--server-side', '-f', '-'], crd],
-    [['wait', '--for=condition=Established', 'crd/onepassworditems.onepassword.com', '--timeout=20s'], ''],
-  ] as const) {
-    const { code, stderr } = await controlPlane.kubectl(args, input);
-    if (code !== 0) throw new Error(`kubectl ${args[0]}: ${stderr}`);
-  }
+  end.defer(() => replicas.stop());
+  const disturber = createDisturber({ controlPlane, connect, proxies, replicas, tokenFile, token, log });
+  return { controlPlane, namespace, connect, proxies, recorder, client, replicas, disturber };
 }
 
 function firstSeed(): Parameters<typeof startConnectProcess>[0] {
@@ -227,15 +226,30 @@ function roundsOf(steps: readonly Scheduled[], duration: number): readonly Round
   });
 }
 
-async function becomesCalm(stage: Stage, log: (line: string) => void): Promise<boolean> {
+/** Why it does not become calm; undefined when it does. */
+async function restlessness(stage: Stage): Promise<string | undefined> {
   try {
     await untilCalm(stage, calmDeadline);
-    return true;
+    return undefined;
   } catch (error) {
     const why = error instanceof Error ? (error.cause ?? error) : error;
-    log(`it does not become calm: ${why instanceof Error ? why.message : 'unknown'}`);
-    return false;
+    return `it does not become calm: ${why instanceof Error ? why.message : 'unknown'}`;
   }
+}
+
+/** Memory where nobody is killed any more before it is calm. */
+async function heapsBesideConnect({ from, to }: Round, replicas: Replicas): Promise<ReadonlyMap<string, CollectedHeap>> {
+  if (to - from <= period.all) return new Map();
+  await pause(period.all);
+  return replicas.heaps();
+}
+
+/** Of the processes that were there at both times. */
+function compared(before: ReadonlyMap<string, CollectedHeap>, after: ReadonlyMap<string, CollectedHeap>): readonly HeapCompared[] {
+  return [...after].flatMap(([name, heap]) => {
+    const then = before.get(name);
+    return then === undefined ? [] : [{ name, before: then, after: heap }];
+  });
 }
 
 /** Begins each step at its time, and resolves when all are over. */
@@ -255,12 +269,7 @@ async function carryOut(
     const run = isDisturbance(step) ? disturber.disturb(step) : client.act(step, step.number);
     under.push(
       run.catch((error: unknown) => {
-        errors.push({
-          invariant: 'the client could do all that it wanted',
-          object: describeStep(step),
-          detail: error instanceof Error ? error.message : 'unknown',
-          history: [],
-        });
+        errors.push({ object: describeStep(step), detail: error instanceof Error ? error.message : 'unknown' });
       }),
     );
   }
@@ -268,20 +277,21 @@ async function carryOut(
   await Promise.all(under);
 }
 
-const disturbances: Readonly<Record<Disturbance['what'], true>> = {
-  kill: true,
-  stop: true,
-  'kill-api-server': true,
-  'pause-etcd': true,
-  'break-watches': true,
-  'refuse-connections': true,
-  'refuse-requests': true,
-  'connect-fault': true,
-  'revoke-token': true,
+/** What shows that a disturbance disturbed anything. */
+const effectOf: Readonly<Record<Disturbance['what'], string>> = {
+  kill: 'replicas killed',
+  stop: 'takeovers from a leader that was stopped',
+  'kill-api-server': 'API servers killed',
+  'pause-etcd': 'pauses of etcd',
+  'break-watches': 'watches broken',
+  'refuse-connections': 'connections refused',
+  'refuse-requests': 'requests refused',
+  'connect-fault': 'answers of Connect spoiled',
+  'revoke-token': 'tokens revoked',
 };
 
 function isDisturbance(step: Disturbance | ClientAct): step is Disturbance {
-  return Object.hasOwn(disturbances, step.what);
+  return Object.hasOwn(effectOf, step.what);
 }
 
 /** Waits until both replicas are ready, all that has to be done has been done, and nobody writes any more. */
@@ -308,7 +318,6 @@ function historyOf({ recorder, client, replicas }: Stage, { outages }: Disturber
     resources: recorder.resources,
     workloads: recorder.workloads,
     pods: recorder.pods(),
-    gaps: recorder.gaps,
     items: client.items,
     interventions: client.interventions,
     served: servedParts(replicas.leading(), outages, end),
@@ -318,6 +327,16 @@ function historyOf({ recorder, client, replicas }: Stage, { outages }: Disturber
 function servedParts(leading: readonly Interval[], outages: readonly Interval[], end: number): readonly Interval[] {
   const disturbed = merge(outages);
   return merge(leading).flatMap(({ from, to }) => subtract({ from, to: Math.min(to, end) }, disturbed));
+}
+
+/** Scrapes, and keeps the controllers running. @returns what ends both */
+function beginLoops({ controlPlane, replicas }: Stage, texts: Record<string, string>): () => Promise<void> {
+  const stop = new AbortController();
+  const loops = Promise.all([keepControllers(controlPlane, stop.signal), scrape(replicas, texts, stop.signal)]);
+  return async () => {
+    stop.abort();
+    await loops;
+  };
 }
 
 async function scrape(replicas: Replicas, texts: Record<string, string>, signal: AbortSignal): Promise<void> {
@@ -352,31 +371,46 @@ function withoutTornLine(text: string): string {
   return text.slice(0, text.lastIndexOf('\n') + 1);
 }
 
-function nothingHappened(history: History, replicas: Replicas, records: number): readonly Violation[] {
+interface Seen {
+  readonly history: History;
+  readonly records: number;
+  readonly heaps: number;
+}
+
+/** Each kind of disturbance had an effect, in a run that has all of them. */
+function nothingHappened(
+  { schedule, duration }: RunOptions,
+  { replicas, disturber }: Stage,
+  { history, records, heaps }: Seen,
+): readonly Violation[] {
+  const scheduled = new Set<string>(schedule.steps.map(({ what }) => what));
+  const kinds = Object.entries(effectOf).filter(([what]) => scheduled.has(what));
   const counts = {
     'rolls of workloads': countRolls(history),
     'changes of values': countChanges(history),
     'audit records': records,
     'processes beyond the first two': replicas.count - 2,
     'time in which all answered': history.served.length,
+    ...(duration >= roundTime && {
+      'processes whose memory was compared': heaps,
+      ...Object.fromEntries(kinds.map(([what, effect]) => [effect, disturber.effects.get(what) ?? 0])),
+    }),
   };
   return Object.entries(counts)
     .filter(([, count]) => count <= 0)
-    .map(([object]) => ({ invariant: 'there was something to see', object, detail: 'none', history: [] }));
+    .map(([object]) => ({ object, detail: 'none' }));
 }
 
-const ended = new WeakSet<Stage>();
+function violationOfGap({ kind, from, to }: Gap): Violation {
+  return { object: kind, detail: `versions from ${from} to ${to} may have been missed` };
+}
 
-async function endStage(stage: Stage): Promise<void> {
-  if (ended.has(stage)) return;
-  ended.add(stage);
-  const { replicas, recorder, connect, proxy, namespace, controlPlane } = stage;
-  await replicas.stop();
-  await recorder.close();
-  await connect.stop();
-  await proxy.close();
-  await namespace.kube.close();
-  await controlPlane.stop();
+/** Connections of replicas that the other side has closed, and nobody has noticed. */
+async function abandonedSockets(replicas: Replicas): Promise<readonly string[]> {
+  const open = replicas.running().map(async ({ pid }) => ({ pid, ...(await openFilesOf(pid)) }));
+  return (await Promise.all(open)).flatMap(({ pid, halfClosed }) =>
+    halfClosed === 0 ? [] : [`${halfClosed} half-closed sockets of ${pid}`],
+  );
 }
 
 async function leftOvers(

@@ -8,11 +8,12 @@ export type ReplicaChoice = 'a' | 'b' | 'leader';
 /** What is done to the operator and to what it depends on. Times are in milliseconds. */
 export type Disturbance =
   | { readonly what: 'kill'; readonly replica: ReplicaChoice; readonly down: number }
-  /** SIGSTOP for longer than a lease lasts, then SIGCONT. */
-  | { readonly what: 'stop'; readonly replica: ReplicaChoice; readonly ms: number }
+  /** The leader: SIGSTOP for longer than a lease lasts, so that the other one takes over, then SIGCONT. */
+  | { readonly what: 'stop'; readonly ms: number }
   | { readonly what: 'kill-api-server'; readonly down: number }
   | { readonly what: 'pause-etcd'; readonly ms: number }
-  | { readonly what: 'break-watches'; readonly how: 'cut-watches' | 'end-watches' | 'watch-error' }
+  | { readonly what: 'break-watches'; readonly replica: ReplicaChoice; readonly how: 'cut-watches' | 'end-watches' | 'watch-error' }
+  /** Those of the leader. */
   | { readonly what: 'refuse-connections'; readonly ms: number }
   | {
       readonly what: 'refuse-requests';
@@ -35,6 +36,8 @@ export type ClientAct =
   | { readonly what: 'edit-secret'; readonly secret: string; readonly key: string }
   | { readonly what: 'empty-secret'; readonly secret: string }
   | { readonly what: 'delete-secret'; readonly secret: string }
+  /** Deletes it, and makes one of its name with another value, for Keyturn to adopt. */
+  | { readonly what: 'create-secret'; readonly secret: string }
   | { readonly what: 'unlabel-secret'; readonly secret: string }
   | { readonly what: 'create-resource'; readonly resource: string; readonly optIn?: string }
   | { readonly what: 'delete-resource'; readonly resource: string }
@@ -63,7 +66,7 @@ export interface Schedule {
 }
 
 /** So long it is disturbed, and then it is let alone until the period is over, but for what users do. In milliseconds. */
-const period = { all: 30_000, disturbed: 21_000 };
+export const period = { all: 30_000, disturbed: 21_000 };
 
 /** After each of them, which are two periods, everything has to become calm before it goes on. In milliseconds. */
 export const roundTime = 2 * period.all;
@@ -76,18 +79,31 @@ const lastActs = 5_000;
  */
 type Kind = 'processes' | 'Connect';
 
+/** A leader that is stopped meets another one that can take over: so long before and after a stop nobody is killed. In milliseconds. */
+const aroundStops = { before: 4_000, after: 1_000 };
+
 /** What happens in a run: a function of the seed and the duration alone. */
 export function scheduleOf(seed: number, duration: number): Schedule {
   const beginning = firstWorld(drawFor(seed, 'world'));
+  const stops = once(drawFor(seed, 'stops'), duration, { processes: [1_000, 5_000] }, stop);
+  const kills = every(drawFor(seed, 'kills'), duration, { processes: [1_500, 3_500] }, kill);
+  const controlPlane = drawFor(seed, 'control plane');
+  const watches = drawFor(seed, 'watches');
+  const refusals = drawFor(seed, 'refusals');
+  const shortRefusals = drawFor(seed, 'refusals, beside Connect');
+  const tokens = drawFor(seed, 'tokens');
+  const faults = drawFor(seed, 'Connect');
   const steps = [
-    ...every(drawFor(seed, 'kills'), duration, { processes: [3_000, 6_000], Connect: [8_000, 14_000] }, kill),
-    ...every(drawFor(seed, 'watches'), duration, { processes: [5_000, 10_000], Connect: [5_000, 10_000] }, breakWatches),
-    ...every(drawFor(seed, 'Connect'), duration, { processes: [4_000, 8_000], Connect: [1_200, 2_000] }, faultsInTurn()),
-    ...once(drawFor(seed, 'stops'), duration, 'processes', [1_000, 11_000], stop),
-    ...once(drawFor(seed, 'control plane'), duration, 'processes', [2_000, 15_000], disturbControlPlane),
-    ...once(drawFor(seed, 'control plane, beside Connect'), duration, 'Connect', [12_000, 18_000], disturbControlPlane),
-    ...once(drawFor(seed, 'tokens'), duration, 'Connect', [1_000, 9_000], revokeToken),
-    ...once(drawFor(seed, 'tokens, beside processes'), duration, 'processes', [1_000, 16_000], revokeToken),
+    ...stops,
+    ...kills.filter(({ at }) => !stops.some((one) => at >= one.at - aroundStops.before && at <= one.at + one.ms + aroundStops.after)),
+    ...every(watches, duration, { processes: [5_000, 10_000], Connect: [5_000, 10_000] }, watchesInTurn(watches)),
+    ...every(faults, duration, { processes: [4_000, 8_000], Connect: [1_200, 2_000] }, faultsInTurn(faults)),
+    // After the stop: nobody could take over.
+    ...once(controlPlane, duration, { processes: [13_000, 15_000], Connect: [12_000, 18_000] }, controlPlaneInTurn(controlPlane)),
+    ...once(refusals, duration, { processes: [14_000, 19_000] }, refusalsInTurn(refusals, 3_000)),
+    // Too short for the loss of the lease: the memory of processes is compared that live until it is calm.
+    ...once(shortRefusals, duration, { Connect: [1_000, 11_000] }, refusalsInTurn(shortRefusals, 1_500)),
+    ...once(tokens, duration, { processes: [1_000, 16_000], Connect: [1_000, 9_000] }, revokeToken),
     ...rotations(drawFor(seed, 'rotations'), duration),
     ...clientActs(drawFor(seed, 'client'), duration, beginning),
   ];
@@ -111,61 +127,75 @@ function kindAt(at: number): Kind {
   return Math.floor(at / period.all) % 2 === 0 ? 'processes' : 'Connect';
 }
 
-/** Again and again, with pauses of a random length that depends on the kind of the period, wherever it is disturbed. */
-function every(
-  draw: Draw,
-  duration: number,
-  pauses: Readonly<Record<Kind, readonly [number, number]>>,
-  make: (draw: Draw) => Disturbance,
-): Timed<Disturbance>[] {
-  const made: Timed<Disturbance>[] = [];
-  for (let at = draw.between(500, pauses.processes[1]); at < duration; at += draw.between(...pauses[kindAt(at)])) {
-    if (at % period.all < period.disturbed) made.push({ ...make(draw), at });
-  }
-  return made;
+type Parts = Readonly<Partial<Record<Kind, readonly [number, number]>>>;
+
+/** The periods of some kinds: when each begins, and what is said of its kind. */
+function periodsOf(duration: number, parts: Parts): readonly { readonly start: number; readonly part: readonly [number, number] }[] {
+  return Array.from({ length: Math.ceil(duration / period.all) }, (_, index) => index * period.all).flatMap((start) => {
+    const part = parts[kindAt(start)];
+    return part === undefined ? [] : [{ start, part }];
+  });
 }
 
-/** Once in each period of a kind, in a part of it. */
-function once(
-  draw: Draw,
-  duration: number,
-  kind: Kind,
-  part: readonly [number, number],
-  make: (draw: Draw) => Disturbance,
-): Timed<Disturbance>[] {
-  const made: Timed<Disturbance>[] = [];
-  for (let start = 0; start < duration; start += period.all) {
+/** Again and again in the periods of some kinds while it is disturbed, with pauses of a random length. */
+function every(draw: Draw, duration: number, pauses: Parts, make: (draw: Draw) => Disturbance): Timed<Disturbance>[] {
+  return periodsOf(duration, pauses).flatMap(({ start, part }) => {
+    const made: Timed<Disturbance>[] = [];
+    const end = Math.min(start + period.disturbed, duration);
+    for (let at = start + draw.between(500, part[1]); at < end; at += draw.between(...part)) made.push({ ...make(draw), at });
+    return made;
+  });
+}
+
+/** Once in each period of some kinds, in a part of it. */
+function once<T extends Disturbance>(draw: Draw, duration: number, parts: Parts, make: (draw: Draw) => T): Timed<T>[] {
+  return periodsOf(duration, parts).flatMap(({ start, part }) => {
     const at = start + draw.between(...part);
-    if (at < duration && kindAt(at) === kind) made.push({ ...make(draw), at });
-  }
-  return made;
+    return at < duration ? [{ ...make(draw), at }] : [];
+  });
+}
+
+/** All of a list in a random order, then all again: so that each comes soon. */
+function inTurn<T>(draw: Draw, list: readonly T[]): () => T {
+  let deck: readonly T[] = [];
+  return () => {
+    if (deck.length === 0) deck = draw.shuffled(list);
+    const [next, ...rest] = deck;
+    deck = rest;
+    return next as T;
+  };
 }
 
 function kill(draw: Draw): Disturbance {
   return { what: 'kill', replica: draw.of(['leader', 'a', 'b']), down: draw.between(0, 1_500) };
 }
 
-function stop(draw: Draw): Disturbance {
-  return { what: 'stop', replica: draw.chance(80) ? 'leader' : draw.of(['a', 'b']), ms: lease.duration + draw.between(1_500, 4_000) };
+function stop(draw: Draw): Extract<Disturbance, { readonly what: 'stop' }> {
+  return { what: 'stop', ms: lease.duration + draw.between(1_500, 4_000) };
 }
 
-function disturbControlPlane(draw: Draw): Disturbance {
-  if (draw.chance(60)) return { what: 'kill-api-server', down: draw.between(0, 3_000) };
-  return { what: 'pause-etcd', ms: draw.between(1_000, 6_000) };
+function controlPlaneInTurn(draw: Draw): () => Disturbance {
+  const next = inTurn(draw, ['kill-api-server', 'pause-etcd'] as const);
+  return () => {
+    const what = next();
+    return what === 'pause-etcd' ? { what, ms: draw.between(1_000, 6_000) } : { what, down: draw.between(0, 3_000) };
+  };
 }
 
-function breakWatches(draw: Draw): Disturbance {
-  const ms = draw.between(500, 3_000);
-  switch (draw.between(0, 5)) {
-    case 0:
-      return { what: 'refuse-connections', ms };
-    case 1:
-      return { what: 'refuse-requests', status: 429, retryAfter: 1, ms };
-    case 2:
-      return { what: 'refuse-requests', status: draw.of([500, 503, 504]), reason: 'InternalError', ms };
-    default:
-      return { what: 'break-watches', how: draw.of(['cut-watches', 'end-watches', 'watch-error']) };
-  }
+function watchesInTurn(draw: Draw): () => Disturbance {
+  const how = inTurn(draw, ['cut-watches', 'end-watches', 'watch-error'] as const);
+  return () => ({ what: 'break-watches', replica: draw.of(['leader', 'leader', 'a', 'b']), how: how() });
+}
+
+function refusalsInTurn(draw: Draw, longest: number): () => Disturbance {
+  const what = inTurn(draw, ['refuse-connections', 'refuse-requests'] as const);
+  const status = inTurn(draw, [429, 500, 503, 504]);
+  return () => {
+    const [refused, ms] = [what(), draw.between(1_000, longest)];
+    if (refused === 'refuse-connections') return { what: refused, ms };
+    const code = status();
+    return { what: refused, status: code, ...(code === 429 ? { retryAfter: 1 } : { reason: 'InternalError' }), ms };
+  };
 }
 
 function revokeToken(draw: Draw): Disturbance {
@@ -204,15 +234,9 @@ export const connectFaultOrders: readonly FaultOrder[] = [
   { kind: 'stale' },
 ];
 
-/** All faults in a random order, then all again. */
-function faultsInTurn(): (draw: Draw) => Disturbance {
-  let deck: readonly FaultOrder[] = [];
-  return (draw) => {
-    if (deck.length === 0) deck = draw.shuffled(connectFaultOrders);
-    const fault = draw.of(deck);
-    deck = deck.filter((other) => other !== fault);
-    return { what: 'connect-fault', fault, ms: draw.between(800, 1_800) };
-  };
+function faultsInTurn(draw: Draw): () => Disturbance {
+  const fault = inTurn(draw, connectFaultOrders);
+  return () => ({ what: 'connect-fault', fault: fault(), ms: draw.between(800, 1_800) });
 }
 
 function rotations(draw: Draw, duration: number): Timed<ClientAct>[] {
@@ -243,59 +267,107 @@ function firstWorld(draw: Draw): World {
 function clientActs(draw: Draw, duration: number, { resources, workloads }: World): Timed<ClientAct>[] {
   const made: Timed<ClientAct>[] = [];
   const present = { resources: new Set(Object.keys(resources)), workloads: new Set(Object.keys(workloads)) };
+  const onResource = resourceActs(draw, present.resources);
+  const onWorkload = workloadActs(draw, present.workloads);
+  const edits = new Map<string, readonly number[]>();
   for (let at = draw.between(500, 1_500); at < duration; at += isQuiet(at) ? draw.between(200, 600) : draw.between(400, 1_600)) {
-    const act = draw.chance(55) ? actOnResource(draw, present.resources) : actOnWorkload(draw, present.workloads);
-    made.push({ ...act, at });
+    const act = draw.chance(55) ? onResource() : onWorkload();
+    made.push({ ...sparing(act, at, edits), at });
   }
   return made;
 }
 
-function actOnResource(draw: Draw, present: Set<string>): ClientAct {
-  const name = draw.of(world.items);
-  if (!present.has(name)) {
-    present.add(name);
-    return { what: 'create-resource', resource: name, ...(draw.chance(50) && { optIn: 'true' }) };
-  }
-  switch (draw.between(0, 9)) {
-    case 0:
-    case 1:
-    case 2:
-      return { what: 'delete-secret', secret: name };
-    case 3:
-    case 4:
-      return { what: 'edit-secret', secret: name, key: draw.of(world.keys) };
-    case 5:
-      return { what: 'empty-secret', secret: name };
-    case 6:
-      return { what: 'unlabel-secret', secret: name };
-    case 7:
-      return { what: 'opt-resource', resource: name, value: draw.of(['true', 'true', 'false', null]) };
-    case 8:
-      return { what: 'label-resource', resource: name };
-    default:
-      present.delete(name);
-      return { what: 'delete-resource', resource: name };
-  }
+/** Whoever undoes what Keyturn wrote five times within three minutes is another operator to it: it slows down then. */
+const handEdits = { most: 4, within: 180_000 };
+
+/** The act, or a harmless one where one more edit of its Secret would be too many. */
+function sparing(act: ClientAct, at: number, edits: Map<string, readonly number[]>): ClientAct {
+  const weight = undoings(act);
+  if (!('secret' in act) || weight === 0) return act;
+  const recent = (edits.get(act.secret) ?? []).filter((time) => at - time < handEdits.within);
+  if (recent.length + weight > handEdits.most) return { what: 'label-resource', resource: act.secret };
+  edits.set(act.secret, [...recent, ...Array<number>(weight).fill(at)]);
+  return act;
 }
 
-function actOnWorkload(draw: Draw, present: Set<string>): ClientAct {
-  const name = draw.of(world.workloads);
-  if (!present.has(name)) {
-    present.add(name);
-    return { what: 'create-workload', workload: name, plan: drawWorkload(draw, name) };
-  }
-  switch (draw.between(0, 6)) {
-    case 0:
-      present.delete(name);
-      return { what: 'delete-workload', workload: name };
-    case 1:
-      return { what: 'scale-workload', workload: name, replicas: draw.between(1, 3) };
-    case 2:
-      return { what: 'consume', workload: name, uses: drawUses(draw) };
-    case 3:
-    case 4:
-      return { what: 'opt-workload', workload: name, value: draw.of(['true', 'true', 'false', null]) };
-    default:
-      return { what: 'edit-workload', workload: name };
-  }
+/** How often an act may undo what Keyturn wrote. */
+function undoings({ what }: ClientAct): number {
+  if (what === 'create-secret') return 2;
+  return what === 'edit-secret' || what === 'empty-secret' || what === 'delete-secret' ? 1 : 0;
+}
+
+const resourceKinds = [
+  'delete-secret',
+  'delete-secret',
+  'create-secret',
+  'edit-secret',
+  'edit-secret',
+  'empty-secret',
+  'unlabel-secret',
+  'opt-resource',
+  'label-resource',
+  'delete-resource',
+] as const;
+
+function resourceActs(draw: Draw, present: Set<string>): () => ClientAct {
+  const kind = inTurn(draw, resourceKinds);
+  return () => {
+    const name = draw.of(world.items);
+    if (!present.has(name)) {
+      present.add(name);
+      return { what: 'create-resource', resource: name, ...(draw.chance(50) && { optIn: 'true' }) };
+    }
+    const what = kind();
+    switch (what) {
+      case 'edit-secret':
+        return { what, secret: name, key: draw.of(world.keys) };
+      case 'opt-resource':
+        return { what, resource: name, value: draw.of(['true', 'true', 'false', null]) };
+      case 'label-resource':
+        return { what, resource: name };
+      case 'delete-resource':
+        present.delete(name);
+        return { what, resource: name };
+      case 'delete-secret':
+      case 'create-secret':
+      case 'empty-secret':
+      case 'unlabel-secret':
+        return { what, secret: name };
+    }
+  };
+}
+
+const workloadKinds = [
+  'delete-workload',
+  'scale-workload',
+  'consume',
+  'opt-workload',
+  'opt-workload',
+  'edit-workload',
+  'edit-workload',
+] as const;
+
+function workloadActs(draw: Draw, present: Set<string>): () => ClientAct {
+  const kind = inTurn(draw, workloadKinds);
+  return () => {
+    const name = draw.of(world.workloads);
+    if (!present.has(name)) {
+      present.add(name);
+      return { what: 'create-workload', workload: name, plan: drawWorkload(draw, name) };
+    }
+    const what = kind();
+    switch (what) {
+      case 'delete-workload':
+        present.delete(name);
+        return { what, workload: name };
+      case 'scale-workload':
+        return { what, workload: name, replicas: draw.between(1, 3) };
+      case 'consume':
+        return { what, workload: name, uses: drawUses(draw) };
+      case 'opt-workload':
+        return { what, workload: name, value: draw.of(['true', 'true', 'false', null]) };
+      case 'edit-workload':
+        return { what, workload: name };
+    }
+  };
 }

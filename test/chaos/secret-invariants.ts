@@ -1,5 +1,5 @@
 import { editMark, type History, type Interval, presentOf, sameData, type SecretState, type Version } from './history.ts';
-import { subtract } from './intervals.ts';
+import { merge, subtract } from './intervals.ts';
 import { clock, describeDifference, secretHistory, type Violation } from './violation.ts';
 
 /** How long a Secret may be missing while all that it needs answers, in milliseconds. */
@@ -21,7 +21,7 @@ export function secretsEqualItems(history: History): readonly Violation[] {
         : sameData(secret.state.data, wanted)
           ? undefined
           : describeDifference(history, name, secret.state, wanted);
-    return detail === undefined ? [] : [violationOf(history, 'a Secret equals its item', name, detail)];
+    return detail === undefined ? [] : [violationOf(history, name, detail)];
   });
 }
 
@@ -30,7 +30,6 @@ export function secretsEqualItems(history: History): readonly Violation[] {
  * did one ever hold what its item never held, but by the client.
  */
 export function secretsStay(history: History): readonly Violation[] {
-  const invariant = 'a Secret stays whole';
   return [...history.secrets].flatMap(([name, versions]) => {
     const owing = requestsOf(history, name);
     return versions.flatMap((version, index) => {
@@ -38,9 +37,7 @@ export function secretsStay(history: History): readonly Violation[] {
       const wrong = wrongOf(history, name, version);
       if (wrong === undefined || (before !== undefined && isUntouched(before, version))) return [];
       const excused = wasCollected(history, name, version) || owing.take(version);
-      return excused
-        ? []
-        : [violationOf(history, invariant, name, `${wrong} at ${version.rv} (${clock(version.at)}), and not by the client`)];
+      return excused ? [] : [violationOf(history, name, `${wrong} at ${version.rv} (${clock(version.at)}), and not by the client`)];
     });
   });
 }
@@ -52,7 +49,7 @@ export function secretsComeBack(history: History, end: number): readonly Violati
       const time = servedTime(history.served, lack);
       if (time <= absenceAllowed) return [];
       const detail = `missing or empty from ${clock(lack.from)} to ${clock(lack.to)}, ${time} ms of which all that it needs answered`;
-      return [violationOf(history, 'a Secret comes back', name, detail)];
+      return [violationOf(history, name, detail)];
     }),
   );
 }
@@ -63,13 +60,13 @@ export function longestLack(history: History, end: number): number {
   return all.reduce((longest, lack) => Math.max(longest, servedTime(history.served, lack)), 0);
 }
 
-/** How much of an interval was served, warm-ups left out, in milliseconds. */
+/** How much of an interval was served, without the beginning of each part that was, in milliseconds. */
 export function servedTime(served: readonly Interval[], { from, to }: Interval): number {
-  return served.reduce((sum, part) => sum + Math.max(0, Math.min(part.to, to) - Math.max(part.from, from) - warmUp), 0);
+  return served.reduce((sum, part) => sum + Math.max(0, Math.min(part.to, to) - Math.max(part.from + warmUp, from)), 0);
 }
 
-function violationOf(history: History, invariant: string, name: string, detail: string): Violation {
-  return { invariant, object: `Secret/${name}`, detail, history: secretHistory(history, name) };
+function violationOf(history: History, name: string, detail: string): Violation {
+  return { object: `Secret/${name}`, detail, history: () => secretHistory(history, name) };
 }
 
 /** What is wrong with one version: undefined when it holds what the item has held. */
@@ -97,9 +94,12 @@ function requestsOf(history: History, name: string): { take(version: Version<Sec
   const left = history.interventions.filter(({ secret }) => secret === name).map((one) => ({ ...one, left: one.attempts }));
   return {
     take({ at, gone, state }) {
-      const explains = (what: string): boolean =>
-        what === (gone ? 'delete-secret' : Object.keys(state.data).length === 0 ? 'empty-secret' : 'edit-secret');
-      const found = left.find((one) => one.left > 0 && explains(one.what) && one.from <= at && at <= one.to + watchDelay);
+      const explaining = gone
+        ? ['delete-secret']
+        : Object.keys(state.data).length === 0
+          ? ['empty-secret']
+          : ['edit-secret', 'create-secret'];
+      const found = left.find((one) => one.left > 0 && explaining.includes(one.what) && one.from <= at && at <= one.to + watchDelay);
       if (found !== undefined) found.left -= 1;
       return found !== undefined;
     },
@@ -108,7 +108,8 @@ function requestsOf(history: History, name: string): { take(version: Version<Sec
 
 /** When a resource was there, and its Secret was not, or empty. */
 function lacks(history: History, name: string, end: number): readonly Interval[] {
-  const resources = presence(history.resources.get(name) ?? [], end, () => true);
+  // Each version of a resource is a part of the time that it was there.
+  const resources = merge(presence(history.resources.get(name) ?? [], end, () => true));
   const secrets = presence(history.secrets.get(name) ?? [], end, ({ state }) => Object.keys(state.data).length > 0);
   return resources.flatMap((there) => subtract(there, secrets));
 }

@@ -1,4 +1,4 @@
-import { differingKeys, editMark, type History, sameData, type SecretState, type Version } from './history.ts';
+import { differingKeys, type History, type SecretState, type Version } from './history.ts';
 
 /** A write that brought a Secret other values of its item. */
 export interface ValueChange {
@@ -21,8 +21,10 @@ export function valueChanges(history: History, secret: string): readonly ValueCh
   const changes: ValueChange[] = [];
   let last: Version<SecretState> | undefined;
   let touched = false;
+  const held = new Set((history.items.get(secret) ?? []).map(({ data }) => canonical(data)));
   for (const version of history.secrets.get(secret) ?? []) {
-    if (version.gone || !isOfItem(history, secret, version)) {
+    // What the client writes is in no item.
+    if (version.gone || !held.has(canonical(version.state.data))) {
       touched = true;
       continue;
     }
@@ -41,9 +43,8 @@ export function valueChanges(history: History, secret: string): readonly ValueCh
   return changes;
 }
 
-function isOfItem(history: History, secret: string, { state: { data } }: Version<SecretState>): boolean {
-  if (Object.values(data).some((value) => value.includes(editMark))) return false;
-  return (history.items.get(secret) ?? []).some((item) => sameData(item.data, data));
+function canonical(data: Readonly<Record<string, string>>): string {
+  return JSON.stringify(Object.entries(data).toSorted(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 function shareOwner(a: Version<SecretState>, b: Version<SecretState>): boolean {

@@ -1,12 +1,12 @@
-import { differingKeys, editMark, type History, type Interval, type Version } from './history.ts';
+import { differingKeys, editMark, type History, type Version } from './history.ts';
 
 /** Something that must not be, with what is known of the object. Holds no value. */
 export interface Violation {
-  readonly invariant: string;
-  /** `KIND/NAME`. */
+  /** `KIND/NAME`, or what else is wrong. */
   readonly object: string;
   readonly detail: string;
-  readonly history: readonly string[];
+  /** A line for each thing that happened: read where it is reported, since many violations are only counted. */
+  readonly history?: () => readonly string[];
 }
 
 /** Values as they may be told: which of the values that the key has had, as `#3`. */
@@ -59,10 +59,6 @@ export function workloadHistory(history: History, name: string): readonly string
 export function restartHistory(history: History, workload: string): readonly string[] {
   const secrets = new Set((history.workloads.get(workload) ?? []).flatMap(({ state }) => state.uses.map(({ secret }) => secret)));
   return [...workloadHistory(history, workload), ...[...secrets].flatMap((name) => [`-- ${name}`, ...secretHistory(history, name)])];
-}
-
-export function describeInterval({ from, to }: Interval): string {
-  return `${clock(from)} to ${clock(to)}`;
 }
 
 export function describeDifference(

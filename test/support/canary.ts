@@ -84,6 +84,7 @@ export async function findCanaries(
     .filter(({ count }) => count > 0);
 }
 
-function countCanaries(text: string): number {
+/** How many canaries stand in a text. */
+export function countCanaries(text: string): number {
   return canaryForms.reduce((sum, form) => sum + text.split(Buffer.from(form).toString('latin1')).length - 1, 0);
 }

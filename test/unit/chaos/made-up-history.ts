@@ -112,7 +112,6 @@ export function story(): Story {
       resources: new Map(resources.length === 0 ? [] : [['db', resources]]),
       workloads: new Map(workloads.length === 0 ? [] : [['app', workloads]]),
       pods: [...pods.values()],
-      gaps: [],
       items: new Map([['db', items]]),
       interventions,
       served,

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { LoggedRequest } from '../../../dev/connect-server/requests.ts';
 import type { AuditRecord } from '../../../src/observability/audit-record.ts';
-import { auditIsComplete } from '../../chaos/audit-invariant.ts';
+import { auditIsComplete, versionsAreOnRecord } from '../../chaos/audit-invariant.ts';
 import { heapIsBack, heapMargin, noCanaries, nobodyCrashed, nothingIsLeft } from '../../chaos/process-invariants.ts';
+import { story } from './made-up-history.ts';
 
 const ids = ['1', '2', '3'].map((digit) => `00000000-0000-4000-8000-00000000000${digit}`);
 const [one = '', two = ''] = ids;
@@ -61,6 +62,21 @@ describe('the audit is complete', () => {
     expect(details([], [record(one, 1)], [])).toStrictEqual([expect.stringContaining('Connect knows of no such request')]);
   });
 
+  it('and not when a Secret held a version that nobody retrieved on record', () => {
+    const held = story().item({}).secret({}, { itemVersion: '3' }).secret({}, { itemVersion: '4' }).history().secrets;
+    const retrieval = {
+      ...record(one, 1),
+      itemVersion: 3,
+      requesters: [{ kind: 'OnePasswordItem', namespace: 'chaos', name: 'db', uid: 'u' }],
+    };
+    const other = { ...retrieval, itemVersion: 4, requesters: [{ ...retrieval.requesters[0], name: 'other' }] } as AuditRecord;
+    expect(versionsAreOnRecord(held, [retrieval as AuditRecord, other])).toMatchObject([
+      { object: 'Secret/db', detail: expect.stringContaining('version 4') as string },
+    ]);
+    const mended = { ...retrieval, itemVersion: 4 } as AuditRecord;
+    expect(versionsAreOnRecord(held, [retrieval as AuditRecord, mended])).toStrictEqual([]);
+  });
+
   it('and not when a number is missing', () => {
     expect(details([request(one), request(two)], [record(one, 1), record(two, 3)], [])).toStrictEqual([
       expect.stringContaining('2 up to number 3'),
@@ -70,7 +86,8 @@ describe('the audit is complete', () => {
 
 describe('processes', () => {
   const killed = { name: 'a-1', exit: { code: null, signal: 'SIGKILL' }, sent: 'SIGKILL', output: '' } as const;
-  const lost = '{"level":"fatal","msg":"stopped by an error","err":"the lease was lost"}\n';
+  const lost =
+    '{"level":"fatal","msg":"stopped by an error","err":"another process took the lease chaos/x: this one ends, so that two never act"}\n';
 
   it('end by our hand, or without the lease', () => {
     const stopped = { ...killed, exit: { code: 0, signal: null }, sent: 'SIGTERM' } as const;
@@ -80,11 +97,13 @@ describe('processes', () => {
 
   it('and in no other way', () => {
     const crashed = { ...killed, exit: { code: 1, signal: null }, sent: undefined, output: 'stopped by an error: lost its way\n' } as const;
+    const unable = { ...crashed, output: 'stopped by an error: the lease of the cache is over\n' } as const;
     const aborted = { ...killed, exit: { code: null, signal: 'SIGABRT' }, sent: undefined } as const;
+    // It ignored the signal, and had to be killed.
     const slow = { ...killed, sent: 'SIGTERM' } as const;
     const left = { ...killed, exit: { code: 0, signal: null }, sent: undefined } as const;
     const failing = { ...killed, exit: { code: 1, signal: null }, sent: 'SIGTERM' } as const;
-    expect(nobodyCrashed([crashed, aborted, slow, left, failing])).toHaveLength(5);
+    expect(nobodyCrashed([crashed, unable, aborted, slow, left, failing])).toHaveLength(6);
   });
 
   it('leave nothing, tell nothing, and give memory back', () => {

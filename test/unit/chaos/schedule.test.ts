@@ -1,12 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { faultOrderSchema } from '../../../dev/connect-server/faults.ts';
 import { readOptions } from '../../chaos/options.ts';
-import { connectFaultOrders, describeStep, type Scheduled, scheduleOf } from '../../chaos/schedule.ts';
+import { connectFaultOrders, describeStep, period, type Scheduled, scheduleOf } from '../../chaos/schedule.ts';
 import { lease } from '../../chaos/world.ts';
 
 const minutes = 60_000;
 const kindsOfFaults = faultOrderSchema.options.map(({ shape }) => shape.kind.value);
-const of = (seed: number): readonly Scheduled[] => scheduleOf(seed, 2 * minutes).steps;
+const seeds = Array.from({ length: 400 }, (_, seed) => seed);
+const schedules = new Map(seeds.map((seed) => [seed, scheduleOf(seed, 2 * minutes).steps]));
+const of = (seed: number): readonly Scheduled[] => schedules.get(seed) ?? [];
 
 describe('a schedule', () => {
   it('is the same for the same seed, and another one for another', () => {
@@ -24,26 +26,55 @@ describe('a schedule', () => {
     expect(steps.map(({ number }) => number)).toStrictEqual(steps.map((_, index) => index));
   });
 
-  it('has every kind of disturbance and of act in two minutes, and every kind of fault that the server knows', () => {
-    for (const seed of [1, 2, 3, 4, 5]) {
-      const kinds = new Set(of(seed).map(({ what }) => what));
-      const wanted = ['kill', 'stop', 'break-watches', 'connect-fault', 'revoke-token', 'rotate', 'delete-secret', 'edit-secret'];
-      const busy = ['create-resource', 'delete-resource', 'create-workload', 'delete-workload', 'opt-workload', 'opt-resource'];
-      expect([...kinds]).toStrictEqual(expect.arrayContaining([...wanted, ...busy]));
-      const kills = of(seed).filter(({ what }) => what === 'kill');
-      expect(kills.length).toBeGreaterThan(8);
-      const stops = of(seed).flatMap((step) => (step.what === 'stop' ? [step.ms] : []));
-      expect(Math.min(...stops)).toBeGreaterThan(lease.duration);
+  it('has every kind of disturbance and of act in two minutes, whatever the seed', () => {
+    const wanted = ['kill', 'stop', 'kill-api-server', 'pause-etcd', 'break-watches', 'refuse-connections', 'refuse-requests'];
+    const busy = ['create-secret', 'delete-secret', 'edit-secret', 'empty-secret', 'unlabel-secret', 'opt-resource', 'label-resource'];
+    const onObjects = ['create-resource', 'delete-resource', 'create-workload', 'delete-workload', 'opt-workload', 'consume'];
+    const all = [...wanted, 'connect-fault', 'revoke-token', 'rotate', 'touch-item', 'toggle-extra', ...busy, ...onObjects];
+    const missing = seeds.flatMap((seed) => {
+      const kinds = new Set<string>(of(seed).map(({ what }) => what));
+      return all.filter((kind) => !kinds.has(kind)).map((kind) => `${seed}: ${kind}`);
+    });
+    expect(missing).toStrictEqual([]);
+  });
+
+  it('stops a leader in each minute, for longer than its lease, and lets another one take over', () => {
+    for (const seed of seeds) {
+      const steps = of(seed);
+      const stops = steps.flatMap((step) => (step.what === 'stop' ? [step] : []));
+      expect([seed, stops.length]).toStrictEqual([seed, 2]);
+      for (const { at, ms } of stops) {
+        expect(ms).toBeGreaterThan(lease.duration + 1_000);
+        const near = steps.filter((step) => step.at > at - 4_000 && step.at < at + ms);
+        const hindering = new Set(['kill', 'kill-api-server', 'pause-etcd', 'refuse-connections', 'refuse-requests']);
+        expect([seed, near.filter(({ what }) => hindering.has(what))]).toStrictEqual([seed, []]);
+      }
     }
-    const some = [1, 2, 3, 4, 5].flatMap((seed) => of(seed).map(({ what }) => what));
-    expect(some).toStrictEqual(expect.arrayContaining(['kill-api-server', 'pause-etcd', 'refuse-connections', 'refuse-requests']));
-    expect([...new Set(connectFaultOrders.map(({ kind }) => kind))].toSorted()).toStrictEqual(kindsOfFaults.toSorted());
-    for (const fault of connectFaultOrders) expect(faultOrderSchema.safeParse(fault).success).toBe(true);
+  });
+
+  it('kills several times in each minute, and nobody while it is hard on Connect', () => {
+    for (const seed of seeds) {
+      const kills = of(seed).flatMap((step) => (step.what === 'kill' ? [step.at] : []));
+      expect([seed, kills.filter((at) => at % minutes >= period.all)]).toStrictEqual([seed, []]);
+      for (const minute of [0, 1]) expect(kills.filter((at) => Math.floor(at / minutes) === minute).length).toBeGreaterThan(1);
+    }
+  });
+
+  it('leaves each Secret so much in peace that Keyturn suspects no other operator', () => {
+    const { steps } = scheduleOf(4, 30 * minutes);
+    const edits = steps.flatMap((step) => ('secret' in step && step.what !== 'unlabel-secret' ? [step] : []));
+    for (const { secret, at } of edits) {
+      const near = edits.filter((other) => other.secret === secret && other.at <= at && other.at > at - 180_000);
+      expect(near.length).toBeLessThan(5);
+    }
+    expect(edits.length).toBeGreaterThan(200);
   });
 
   it('has all faults in four minutes', () => {
     const faults = scheduleOf(1, 4 * minutes).steps.flatMap((step) => (step.what === 'connect-fault' ? [step.fault] : []));
     expect(new Set(faults)).toStrictEqual(new Set(connectFaultOrders));
+    expect([...new Set(connectFaultOrders.map(({ kind }) => kind))].toSorted()).toStrictEqual(kindsOfFaults.toSorted());
+    for (const fault of connectFaultOrders) expect(faultOrderSchema.safeParse(fault).success).toBe(true);
   });
 
   it('rotates nothing at the end of a minute, while Secrets are deleted and edited still', () => {
@@ -59,8 +90,9 @@ describe('a schedule', () => {
     for (const step of steps) {
       const name = 'resource' in step ? step.resource : 'workload' in step ? step.workload : 'secret' in step ? step.secret : undefined;
       if (name === undefined) continue;
-      expect([step.number, present.has(name)]).toStrictEqual([step.number, !step.what.startsWith('create-')]);
-      if (step.what.startsWith('create-')) present.add(name);
+      const isNew = ['create-resource', 'create-workload'].includes(step.what);
+      expect([step.number, present.has(name)]).toStrictEqual([step.number, !isNew]);
+      if (isNew) present.add(name);
       if (step.what === 'delete-resource' || step.what === 'delete-workload') present.delete(name);
     }
   });

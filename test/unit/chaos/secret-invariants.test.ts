@@ -41,8 +41,9 @@ describe('a Secret equals its item', () => {
 
   it('is told without values', () => {
     const [violation] = secretsEqualItems(begun().item(second).secret(edited).history());
-    expect(JSON.stringify(violation)).not.toMatch(/one|two|EDITED-BY-HAND/);
-    expect(violation?.history.length).toBeGreaterThan(4);
+    const lines = violation?.history?.() ?? [];
+    expect(JSON.stringify([violation, lines])).not.toMatch(/one|two|EDITED-BY-HAND/);
+    expect(lines.length).toBeGreaterThan(4);
   });
 });
 
@@ -50,6 +51,10 @@ describe('a Secret stays whole', () => {
   it('while it is rotated, and while the client edits, empties and deletes it', () => {
     const told = begun().item(second).secret(second).client('edit-secret').secret(edited).secret(second);
     told.client('empty-secret').secret({}).secret(second).client('delete-secret').noSecret().secret(second, { uid: 'other' });
+    told
+      .client('create-secret')
+      .secret({ password: `${editMark}-2` }, { uid: 'by hand' })
+      .secret(second, { uid: 'by hand' });
     expect(secretsStay(told.noResource().noSecret().history())).toStrictEqual([]);
   });
 
@@ -127,6 +132,7 @@ describe('a Secret comes back', () => {
   });
 
   it('and the longest time is told', () => {
+    // Each step takes a second, which nobody served.
     const told = begun()
       .client('delete-secret')
       .noSecret()
@@ -146,7 +152,21 @@ describe('a Secret comes back', () => {
       { from: 90_000, to: 90_000 + warmUp - 1 },
     ];
     expect(servedTime(served, { from: 0, to: 100_000 })).toBe(110);
-    expect(servedTime(served, { from: 50, to: 100_000 })).toBe(60);
+    expect(servedTime(served, { from: warmUp + 60, to: 100_000 })).toBe(50);
+    expect(servedTime([{ from: 0, to: 100_000 }], { from: 40_000, to: 44_000 })).toBe(4_000);
+  });
+
+  it('also where the resource is written meanwhile', () => {
+    const told = begun()
+      .client('delete-secret')
+      .noSecret()
+      .calm(warmUp + 2_000);
+    const history = told
+      .resource('true')
+      .calm(warmUp + 2_000)
+      .resource('false')
+      .history();
+    expect(details(secretsComeBack(history, told.now))).toStrictEqual([expect.stringContaining('4000 ms')]);
   });
 });
 
