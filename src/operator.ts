@@ -69,7 +69,8 @@ export interface OperatorOptions {
   readonly times?: Partial<typeof defaultTimes>;
 }
 
-const workers: Readonly<Record<ControllerName, number>> = {
+/** How much each controller works on at one time. */
+export const workers: Readonly<Record<ControllerName, number>> = {
   onepassworditem: 32,
   'deployment-annotation': 8,
   workload: 8,

@@ -98,7 +98,8 @@ const headersTimeout = 35_000;
 const requestTime = 60_000;
 /** A watch is quiet between bookmarks, which come about once a minute. Deaf for longer, we could miss that a workload was born into a rotation. */
 const watchSilence = 90_000;
-const maxConnections = 48;
+/** Requests to the API server at one time; watches have connections of their own. */
+export const maxConnections = 48;
 /** How long a write under way may go on when its signal is aborted, in milliseconds: within what a shutdown may take. */
 const writeGrace = 6_000;
 

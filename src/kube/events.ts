@@ -32,7 +32,8 @@ export interface EventRecorderOptions {
 const quietTime = 600_000;
 /** Events that wait to be written; what comes on top is dropped. */
 const maxWaiting = 1_000;
-const writers = 2;
+/** Events that are written at one time. */
+export const eventWriters = 2;
 const maxMessage = 1_024;
 
 export function createEventRecorder({ kube, clock, signal, onLost }: EventRecorderOptions): EventRecorder {
@@ -71,7 +72,7 @@ export function createEventRecorder({ kube, clock, signal, onLost }: EventRecord
       }
       last.set(key, now);
       waiting.push(eventOf(subject, type, reason, message, kube.serverTime()));
-      if (writing < writers) void write();
+      if (writing < eventWriters) void write();
       return true;
     },
   };

@@ -5,10 +5,12 @@
  * It is fair, for
  * - it sends the same requests with bodies of the same shape and about the same size: for a new resource the item, the Secret, the status and the
  *   event; for a rotation the item, the Secret as it is (which a comparison needs), the Secret, the status; for a restart the patch of the
- *   template and the events. Both sides' requests are counted by the audit log of the API server and stand beside the figure.
- * - it has as many requests under way as Keyturn has workers, over as many connections, by undici with one request at a time on each.
+ *   template and the events. The patch is guarded by the version that was listed, as Keyturn's is. Both sides' requests are counted, by the audit log of
+ *   the API server and by Connect: a count that differs fails the run.
+ * - it has as many requests under way as Keyturn has workers, over as many connections, by undici with one request at a time on each: the numbers
+ *   are those of the sources of Keyturn.
  * - it holds open the watches that Keyturn has, and reads them to nowhere, so that the API server sends every change to both.
- * - it runs under the same Node with the same flags, and its requests are audited and authorized as Keyturn's are.
+ * - it runs under the same Node with the same flags, and its requests are audited as Keyturn's are, and authorized by the same role.
  * - one eye, a watch of the benchmark's own process, says for both when the last object was as it should be.
  */
 import { readFileSync } from 'node:fs';
@@ -47,22 +49,19 @@ interface WireSecret {
   readonly [field: string]: unknown;
 }
 
-/** As Keyturn has them: workers for resources and for workloads, writers of events, connections to the API server. */
-const workers = { resources: 32, workloads: 8, events: 2 };
-const connections = 48;
 const metadataAccept = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1';
 const json = 'application/json';
 const mergePatch = 'application/merge-patch+json';
 
-async function open({ kubeconfig, connect, token, namespace }: LoopOptions) {
+async function open({ kubeconfig, connect, token, namespace, limits }: LoopOptions) {
   const config = new KubeConfig();
   config.loadFromFile(kubeconfig);
   const cluster = config.getCurrentCluster();
   const ca = cluster?.caData === undefined ? readFileSync(cluster?.caFile ?? '', 'utf8') : Buffer.from(cluster.caData, 'base64');
   const shared = { connect: { ca }, allowH2: false };
-  const api = new Agent({ ...shared, connections });
+  const api = new Agent({ ...shared, connections: limits.connections });
   const watching = new Agent({ ...shared, bodyTimeout: 0 });
-  const asking = new Agent({ connections: workers.resources });
+  const asking = new Agent({ connections: limits.resources });
   const origin = cluster?.server ?? '';
   const headers = { authorization: `Bearer ${config.getCurrentUser()?.token}`, 'user-agent': 'bare-loop' };
 
@@ -114,13 +113,15 @@ async function open({ kubeconfig, connect, token, namespace }: LoopOptions) {
     return objects;
   }
 
-  const [resources] = await Promise.all([
+  const [resources, , planted] = await Promise.all([
     follow<WireResource>(onePasswordItems),
     follow(secrets, `&labelSelector=${encodeURIComponent(`${managedLabel}=true`)}`, true),
-    follow(deployments),
+    follow<{ readonly metadata: WireMeta }>(deployments),
     follow(statefulSets),
     follow(daemonSets),
   ]);
+
+  const positions = new Map(planted.map(({ metadata }) => [metadata.name, metadata.resourceVersion]));
 
   /** What Keyturn asks for once at each look at which something changed: the vaults, and a listing of each that is in use. */
   async function locate(wanted: readonly WireResource[]): Promise<(resource: WireResource) => string> {
@@ -199,7 +200,7 @@ async function open({ kubeconfig, connect, token, namespace }: LoopOptions) {
           lastTimestamp: time,
           count: 1,
         });
-        if (writing.size >= workers.events) return;
+        if (writing.size >= limits.events) return;
         const one = write().finally(() => writing.delete(one));
         writing.add(one);
       },
@@ -212,7 +213,7 @@ async function open({ kubeconfig, connect, token, namespace }: LoopOptions) {
   async function sync(): Promise<void> {
     const placeOf = await locate(resources);
     const news = eventWriter();
-    await inParallel(workers.resources, resources, async (resource) => {
+    await inParallel(limits.resources, resources, async (resource) => {
       const item = await ask<WireItem>(placeOf(resource));
       const { metadata, revisions, data } = contentOf(resource, item);
       const { name } = resource.metadata;
@@ -228,7 +229,7 @@ async function open({ kubeconfig, connect, token, namespace }: LoopOptions) {
   async function rotate(names: ReadonlySet<string>): Promise<void> {
     const wanted = resources.filter(({ metadata }) => names.has(metadata.name));
     const placeOf = await locate(wanted);
-    await inParallel(workers.resources, wanted, async (resource) => {
+    await inParallel(limits.resources, wanted, async (resource) => {
       const item = await ask<WireItem>(placeOf(resource));
       const { metadata, revisions, data } = contentOf(resource, item);
       const path = objectPath(secrets, { namespace, name: resource.metadata.name });
@@ -241,14 +242,17 @@ async function open({ kubeconfig, connect, token, namespace }: LoopOptions) {
 
   async function restart(names: readonly string[], eventsEach: number): Promise<void> {
     const news = eventWriter();
-    await inParallel(workers.workloads, names, async (name) => {
+    await inParallel(limits.workloads, names, async (name) => {
       const now = Date.now();
       const notes = {
         [annotations.lastRestarted]: `${new Date(now).toISOString().slice(0, 19)}Z`,
         [annotations.knownRevisions]: JSON.stringify({ shared: now }),
       };
       const path = `${objectPath(deployments, { namespace, name })}?fieldManager=${fieldManager}`;
-      const answer = await send('PATCH', path, { spec: { template: { metadata: { annotations: notes } } } });
+      const answer = await send('PATCH', path, {
+        metadata: { resourceVersion: positions.get(name) },
+        spec: { template: { metadata: { annotations: notes } } },
+      });
       const { metadata } = (await answer.json()) as { metadata: WireMeta };
       for (let event = 0; event < eventsEach; event += 1) news.add({ kind: 'Deployment', apiVersion: 'apps/v1', metadata }, 'Restarted');
     });

@@ -1,6 +1,9 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { startFlags } from '../../dev/tools/start-flags.ts';
+import { maxConnections } from '../../src/kube/client.ts';
+import { eventWriters } from '../../src/kube/events.ts';
+import { workers } from '../../src/operator.ts';
 import type { World } from './world.ts';
 
 export interface LoopOptions {
@@ -9,6 +12,8 @@ export interface LoopOptions {
   readonly connect: string;
   readonly token: string;
   readonly namespace: string;
+  /** How much may be under way at one time. */
+  readonly limits: Readonly<Record<'resources' | 'workloads' | 'events' | 'connections', number>>;
 }
 
 /** The work of an operator, as the bare loop does it. */
@@ -32,6 +37,9 @@ export interface BareLoop {
   close(): Promise<void>;
 }
 
+/** Those of Keyturn. */
+const limits = { resources: workers.onepassworditem, workloads: workers.workload, events: eventWriters, connections: maxConnections };
+
 /** Starts it with its watches open. */
 export async function openBareLoop(world: World, options: Pick<LoopOptions, 'namespace' | 'token'>): Promise<BareLoop> {
   const child = fork(new URL('bare-loop-program.ts', import.meta.url), {
@@ -54,7 +62,7 @@ export async function openBareLoop(world: World, options: Pick<LoopOptions, 'nam
     await ended.catch(() => {});
   };
   try {
-    await send({ do: 'open', kubeconfig: world.users.loop.kubeconfig, connect: world.connect.url, ...options });
+    await send({ do: 'open', kubeconfig: world.users.loop.kubeconfig, connect: world.connect.url, limits, ...options });
   } catch (error) {
     await close();
     throw error;

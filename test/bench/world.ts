@@ -1,19 +1,18 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Agent } from 'undici';
 import type { Seed } from '../../dev/connect-server/seed.ts';
 import { type ControlPlane, startControlPlane } from '../../dev/control-plane/start.ts';
 import type { User } from '../../dev/control-plane/user.ts';
+import { makeDefinition } from '../../dev/tools/resources.ts';
 import { group, kind, version } from '../../src/api/names.ts';
 import { createKubeClient, type KubeClient } from '../../src/kube/client.ts';
 import { credentialsFrom } from '../../src/kube/credentials.ts';
 import { onePasswordItems } from '../../src/kube/objects.ts';
-import { collectionPath, namespaces, objectPath } from '../../src/kube/resource.ts';
+import { collectionPath, namespaces } from '../../src/kube/resource.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { createSemaphore } from '../../src/runtime/semaphore.ts';
 import { bundleInto } from '../support/bundled-operator.ts';
 import { type ConnectProcess, startConnectProcess } from '../support/connect-process.ts';
-import { eventually } from '../support/eventually.ts';
 import { installOperatorAccounts } from '../support/operator-accounts.ts';
 import { type ApiCounts, createApiCounts } from './api-counts.ts';
 import { type Form, vaultCount } from './form.ts';
@@ -22,14 +21,13 @@ import { type Form, vaultCount } from './form.ts';
 export interface World {
   readonly form: Form;
   readonly folder: string;
-  readonly controlPlane: ControlPlane;
   /** As the administrator: for what is planted and watched. */
   readonly kube: KubeClient;
   readonly connect: ConnectProcess;
   /** The production bundle. */
   readonly bundle: string;
   readonly api: ApiCounts;
-  /** With the rights of `deploy/`; the two others may do everything. */
+  /** The operator and the loop with the rights of `deploy/`; a peer may do everything. */
   readonly users: { readonly operator: User; readonly peer: User; readonly loop: User };
   /** A token for Connect that reaches the vaults of one size alone. */
   tokenFor(size: number): Promise<string>;
@@ -77,12 +75,12 @@ export async function startWorld(form: Form, folder: string, log: (line: string)
     for (const close of ends.toReversed()) await close();
   };
   try {
-    await installCrd(controlPlane);
-    const { clusterWide: operator } = await installOperatorAccounts(controlPlane);
-    const peer = await createMighty(controlPlane, 'peer');
-    const loop = await createMighty(controlPlane, 'loop');
     const kube = createKubeClient({ load: credentialsFrom(controlPlane.kubeconfig), clock: systemClock, userAgent: 'keyturn-bench' });
     ends.push(() => kube.close());
+    await makeDefinition(kube);
+    const { clusterWide: operator } = await installOperatorAccounts(controlPlane);
+    const peer = await createUser(controlPlane, 'peer', 'cluster-admin');
+    const loop = await createUser(controlPlane, 'loop', 'keyturn');
     const connect = await startConnectProcess(seedOf(form));
     ends.push(() => connect.stop());
     const marking = new Agent({ connect: { ca: controlPlane.ca }, allowH2: false });
@@ -97,7 +95,6 @@ export async function startWorld(form: Form, folder: string, log: (line: string)
     return {
       form,
       folder,
-      controlPlane,
       kube,
       connect,
       bundle: await bundleInto(folder),
@@ -142,22 +139,12 @@ function account(name: string): string {
   return `system:serviceaccount:keyturn:${name}`;
 }
 
-async function createMighty(controlPlane: ControlPlane, name: string): Promise<User> {
+async function createUser(controlPlane: ControlPlane, name: string, role: string): Promise<User> {
   const user = await controlPlane.user(`keyturn/${name}`);
-  const args = ['create', 'clusterrolebinding', `bench-${name}`, '--clusterrole=cluster-admin', `--serviceaccount=keyturn:${name}`];
+  const args = ['create', 'clusterrolebinding', `bench-${name}`, `--clusterrole=${role}`, `--serviceaccount=keyturn:${name}`];
   const { code, stderr } = await controlPlane.kubectl(args);
   if (code !== 0) throw new Error(`kubectl create clusterrolebinding: ${stderr}`);
   return user;
-}
-
-async function installCrd(controlPlane: ControlPlane): Promise<void> {
-  const crd = await readFile(new URL('../../crds/onepassword.com_onepassworditems.yaml', import.meta.url), 'utf8');
-  const { code, stderr } = await controlPlane.kubectl(['apply', '--server-side', '-f', '-'], crd);
-  if (code !== 0) throw new Error(`kubectl apply: ${stderr}`);
-  await eventually('the CRD to be served', async () => {
-    const { code: served } = await controlPlane.kubectl(['get', '--raw', collectionPath(onePasswordItems)]);
-    return served === 0 ? true : undefined;
-  });
 }
 
 /** The vaults of each size, which hold as many items as there are resources, and one with the item of the fan-out. */
@@ -179,9 +166,4 @@ function fieldsOf(password: string): { readonly label: string; readonly value: s
     { label: 'username', value: 'bench' },
     { label: 'password', value: password },
   ];
-}
-
-/** The path of a resource. */
-export function resourcePath(namespace: string, name: string): string {
-  return objectPath(onePasswordItems, { namespace, name });
 }
