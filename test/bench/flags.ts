@@ -21,11 +21,12 @@ export class FlagError extends Error {
 
 export const usage = `make bench ARGS="[--full | --short] [--only NAME]... [--json FILE] [--peer 'COMMAND']"
 
-  --full            more rounds and longer windows: takes long
+  (neither)         takes less than 5 minutes on two cores
+  --full            more rounds and longer windows: takes less than 30 minutes
   --short           small sizes, for CI: counts are checked, times mean nothing
   --only NAME       a benchmark, or all whose names begin so; may be given several times
   --json FILE       writes a list of {name, value, unit, target, met, raw}
-  --peer 'COMMAND'  runs another operator as well: one program, which takes KUBECONFIG, OP_CONNECT_HOST, OP_CONNECT_TOKEN,
+  --peer 'COMMAND'  runs another operator as well, which takes up to twice as long: one program, which takes KUBECONFIG, OP_CONNECT_HOST, OP_CONNECT_TOKEN,
                     WATCH_NAMESPACE, POLLING_INTERVAL, AUTO_RESTART and POD_NAMESPACE from its environment
 
 Names: ${benchmarks.map(({ name }) => name).join(', ')}

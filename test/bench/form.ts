@@ -11,14 +11,16 @@ export interface Form {
   readonly large: number;
   readonly foreign: number;
   readonly deployments: number;
-  /** Cold syncs of each side, for each latency. */
-  readonly coldRounds: number;
+  /** What it may take without a peer, on two cores. */
+  readonly minutes: number;
+  /** Cold syncs of each side, by how long Connect takes for an answer. */
+  readonly coldRounds: Readonly<Record<'at5ms' | 'at50ms', number>>;
   readonly restarts: number;
   /** Polls at which nothing changes, over which requests, writes and processor time are counted. */
   readonly quietPolls: number;
   /** Seconds between them. */
   readonly quietInterval: number;
-  /** Seconds until that begins: V8 tidies up once after a start, which tells nothing of an hour. */
+  /** Seconds from the start of the process until that begins: V8 tidies up once after a start, which tells nothing of an hour. */
   readonly quietSettling: number;
   /** How often each number of items is rotated, at the default interval and at one second. */
   readonly rotations: { readonly atDefault: Rounds; readonly atOneSecond: Rounds };
@@ -40,7 +42,8 @@ export const forms: Readonly<Record<Form['name'], Form>> = {
     large: 300,
     foreign: 500,
     deployments: 50,
-    coldRounds: 1,
+    minutes: 3,
+    coldRounds: { at5ms: 1, at50ms: 1 },
     restarts: 1,
     quietPolls: 4,
     quietInterval: 2,
@@ -52,26 +55,28 @@ export const forms: Readonly<Record<Form['name'], Form>> = {
   quick: {
     name: 'quick',
     ...whole,
-    coldRounds: 2,
+    minutes: 5,
+    coldRounds: { at5ms: 2, at50ms: 1 },
     restarts: 3,
     quietPolls: 2,
     quietInterval: defaultInterval,
     quietSettling: 25,
-    rotations: { atDefault: { one: 0, tenth: 2, all: 0 }, atOneSecond: { one: 5, tenth: 2, all: 2 } },
+    rotations: { atDefault: { one: 0, tenth: 1, all: 0 }, atOneSecond: { one: 5, tenth: 2, all: 1 } },
     fanOuts: 1,
     settling: 8,
   },
   full: {
     name: 'full',
     ...whole,
-    coldRounds: 5,
+    minutes: 30,
+    coldRounds: { at5ms: 5, at50ms: 5 },
     restarts: 10,
-    quietPolls: 30,
+    quietPolls: 12,
     quietInterval: defaultInterval,
-    quietSettling: 60,
-    rotations: { atDefault: { one: 5, tenth: 5, all: 5 }, atOneSecond: { one: 10, tenth: 10, all: 10 } },
+    quietSettling: 25,
+    rotations: { atDefault: { one: 3, tenth: 3, all: 3 }, atOneSecond: { one: 10, tenth: 10, all: 10 } },
     fanOuts: 3,
-    settling: 60,
+    settling: 25,
   },
 };
 

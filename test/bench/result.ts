@@ -29,8 +29,8 @@ export interface Result {
 /** Holds a figure against its target. */
 export function judge(benchmark: Benchmark, form: Form, { value, raw }: Measure, peer: Measure | undefined): Result {
   const { name, unit } = benchmark;
-  const target = benchmark.target(form);
-  return { name, value, unit, target, met: value <= target, raw, ...(peer !== undefined && { peer }) };
+  const target = benchmark.target?.(form) ?? null;
+  return { name, value, unit, target, met: target === null ? null : value <= target, raw, ...(peer !== undefined && { peer }) };
 }
 
 /** The middle one, or the mean of the two in the middle. */

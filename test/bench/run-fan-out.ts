@@ -4,10 +4,11 @@ import { onePasswordItems } from '../../src/kube/objects.ts';
 import { collectionPath, deployments, secrets, type WireMeta } from '../../src/kube/resource.ts';
 import { between, type RequestCounts } from './api-counts.ts';
 import { openBareLoop } from './bare-loop.ts';
-import type { Bench, Run } from './bench.ts';
+import type { Run } from './bench.ts';
 import { median } from './result.ts';
-import type { Subject } from './subject.ts';
-import { openEye, type Watched } from './watches.ts';
+import { type Asked, sameRequests } from './same-requests.ts';
+import type { RunningSubject, Subject } from './subject.ts';
+import { type Eye, openEye, type Watched } from './watches.ts';
 import { sharedItem, usualLatency, valueAt, type World } from './world.ts';
 
 /** How long one fan-out may take at the most, in milliseconds. */
@@ -28,11 +29,10 @@ export const runFanOut: Run = async (bench) => {
   const own: FanOut[] = [];
   const loops: FanOut[] = [];
   for (let round = 1; round <= fanOuts; round += 1) {
-    log(`fan-out, round ${round} of ${fanOuts}: ${ours.name}`);
-    const made = await fanOutBySubject(bench, ours, round);
-    log(`fan-out, round ${round} of ${fanOuts}: bare loop`);
-    own.push(made);
-    loops.push(await fanOutByLoop(world, made));
+    log(`fan-out, round ${round} of ${fanOuts}`);
+    const made = await fanOut(world, ours, round, own.at(-1));
+    own.push(made.own);
+    loops.push(made.loop);
   }
   const time = median(own.map((one) => one.time));
   const loopTime = median(loops.map((one) => one.time));
@@ -45,7 +45,14 @@ export const runFanOut: Run = async (bench) => {
     requests: Object.fromEntries(own.at(-1)?.api ?? []),
     loopRequests: Object.fromEntries(loops.at(-1)?.api ?? []),
   };
-  return { keyturn: { 'fan-out': { value: time / loopTime, raw } } };
+  return {
+    keyturn: {
+      'fan-out': { value: time / loopTime, raw },
+      'fan-out-requests': sameRequests(
+        own.flatMap((one, round) => (loops[round] === undefined ? [] : [[patchesOf(one), patchesOf(loops[round])]])),
+      ),
+    },
+  };
 };
 
 /** Times in milliseconds. */
@@ -56,9 +63,15 @@ interface FanOut {
   readonly api: RequestCounts;
 }
 
-async function fanOutBySubject({ world }: Bench, subject: Subject, round: number): Promise<FanOut> {
-  const { kube, connect, api, form } = world;
-  const namespace = await world.createNamespace();
+/** The loop has no Secret to keep, and tells as many events as ours did before. */
+function patchesOf({ api }: FanOut): Asked {
+  return { api: new Map([...api].filter(([what]) => what === 'patch deployments')), connect: {} };
+}
+
+/** One round of both sides, each in a namespace of its own; they take turns in being the first. */
+async function fanOut(world: World, subject: Subject, round: number, last: FanOut | undefined): Promise<Record<'own' | 'loop', FanOut>> {
+  const { kube, connect, form } = world;
+  const [namespace, loopNamespace] = [await world.createNamespace(), await world.createNamespace()];
   const flags = ['--max-restarts=0', '--max-restarts-per-namespace=0', '--restart-debounce=0s'];
   const token = await connect.issueToken({ vaults: [sharedItem] });
   await kube.request({
@@ -77,47 +90,73 @@ async function fanOutBySubject({ world }: Bench, subject: Subject, round: number
     const made = secretEye.until('the Secret', 1, ({ metadata }) => metadata.name === sharedItem, deadline);
     await Promise.race([made, running.failed]);
     // Deployments that are younger than the Secret need no restart.
-    await plantDeployments(world, namespace);
+    await Promise.all([plantDeployments(world, namespace), plantDeployments(world, loopNamespace)]);
+    await untilAll(world, loopNamespace, () => true);
     await untilAll(world, namespace, ({ metadata }) => metadata.annotations?.[annotations.knownRevisions] !== undefined);
-    const before = await api.settled(subject.user);
-    const value = Buffer.from(valueAt(0, round)).toString('base64');
-    const changed = secretEye.until('the changed Secret', 1, ({ data }) => data?.['password'] === value, deadline);
-    const restarted = untilRestarted(world, namespace);
-    await connect.edit('setField', sharedItem, sharedItem, 'password', valueAt(0, round));
-    const times = await Promise.race([restarted, running.failed]);
-    const changedAt = (await changed).get(sharedItem) ?? Number.NaN;
-    const asked = between(before, await api.settled(subject.user));
-    return { time: Math.max(...times) - changedAt, first: Math.min(...times) - changedAt, api: asked };
+    if (last !== undefined && round % 2 === 0) {
+      const loop = await fanOutByLoop(world, loopNamespace, token, last);
+      await untilAll(world, loopNamespace, () => true);
+      return { own: await fanOutBySubject(world, subject, running, secretEye, namespace, round), loop };
+    }
+    const own = await fanOutBySubject(world, subject, running, secretEye, namespace, round);
+    await running.stop();
+    await untilAll(world, namespace, () => true);
+    return { own, loop: await fanOutByLoop(world, loopNamespace, token, own) };
   } finally {
     await running.stop();
     await secretEye.close();
-    await scaleDown(world, namespace, form.deployments);
+    for (const one of [namespace, loopNamespace]) await scaleDown(world, one, form.deployments);
+  }
+}
+
+async function fanOutBySubject(
+  world: World,
+  subject: Subject,
+  running: RunningSubject,
+  secretEye: Eye,
+  namespace: string,
+  round: number,
+): Promise<FanOut> {
+  const { kube, connect, api, form } = world;
+  const before = await api.settled(subject.user);
+  const eye = await openEye(kube, deployments, namespace);
+  try {
+    const restarted = eye.until('restarted Deployments', form.deployments, isRestarted, deadline);
+    const value = Buffer.from(valueAt(0, round)).toString('base64');
+    const changed = secretEye.until('the changed Secret', 1, ({ data }) => data?.['password'] === value, deadline);
+    const both = Promise.all([restarted, changed]);
+    both.catch(() => {});
+    await connect.edit('setField', sharedItem, sharedItem, 'password', valueAt(0, round));
+    const [times, secret] = await Promise.race([both, running.failed]);
+    return fanOutOf(times, secret.get(sharedItem) ?? Number.NaN, between(before, await api.settled(subject.user)));
+  } finally {
+    await eye.close();
   }
 }
 
 /** As many patches, each with as many events as ours tells. */
-async function fanOutByLoop(world: World, { api: asked }: FanOut): Promise<FanOut> {
-  const { connect, api, form, users } = world;
-  const namespace = await world.createNamespace();
-  await plantDeployments(world, namespace);
-  await untilAll(world, namespace, () => true);
-  const loop = await openBareLoop(world, { namespace, token: await connect.issueToken({ vaults: [sharedItem] }) });
+async function fanOutByLoop(world: World, namespace: string, token: string, { api: asked }: FanOut): Promise<FanOut> {
+  const { kube, api, form, users } = world;
+  const { username } = users.loop;
+  const loop = await openBareLoop(world, { namespace, token });
+  const eye = await openEye(kube, deployments, namespace);
   try {
-    const before = await api.settled(users.loop.username);
-    const restarted = untilRestarted(world, namespace);
+    const before = await api.settled(username);
+    const restarted = eye.until('restarted Deployments', form.deployments, isRestarted, deadline);
+    restarted.catch(() => {});
     const names = Array.from({ length: form.deployments }, (_, index) => appOf(index));
     const eventsEach = Math.round((asked.get('create events') ?? 0) / form.deployments);
     const began = await loop.run({ do: 'restart', names, eventsEach });
-    const times = await restarted;
-    return {
-      time: Math.max(...times) - began,
-      first: Math.min(...times) - began,
-      api: between(before, await api.settled(users.loop.username)),
-    };
+    return fanOutOf(await restarted, began, between(before, await api.settled(username)));
   } finally {
+    await eye.close();
     await loop.close();
-    await scaleDown(world, namespace, form.deployments);
   }
+}
+
+function fanOutOf(seen: ReadonlyMap<string, number>, from: number, api: RequestCounts): FanOut {
+  const times = [...seen.values()];
+  return { time: Math.max(...times) - from, first: Math.min(...times) - from, api };
 }
 
 function appOf(index: number): string {
@@ -161,16 +200,6 @@ async function untilAll({ kube, form }: World, namespace: string, wanted: (deplo
     },
     { deadlineMs: deadline, intervalMs: 500 },
   );
-}
-
-/** When each template was changed: milliseconds since the epoch. */
-async function untilRestarted({ kube, form }: World, namespace: string): Promise<readonly number[]> {
-  const eye = await openEye(kube, deployments, namespace);
-  try {
-    return [...(await eye.until('restarted Deployments', form.deployments, isRestarted, deadline)).values()];
-  } finally {
-    await eye.close();
-  }
 }
 
 function isRestarted({ spec }: Watched): boolean {

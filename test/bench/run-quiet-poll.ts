@@ -1,41 +1,45 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { between, writesOf } from './api-counts.ts';
-import type { Bench, Run } from './bench.ts';
+import { type Bench, bySubject, type Run } from './bench.ts';
+import type { BenchmarkName } from './benchmark-table.ts';
+import { foreignSecrets } from './foreign-secrets.ts';
 import { requestsOfLooks, untilBetweenLooks, untilLook } from './looks.ts';
-import type { Measure, Measures } from './result.ts';
+import type { Measure } from './result.ts';
 import type { Subject } from './subject.ts';
 import { syncedNamespace } from './synced.ts';
 import { untilCurrent } from './values.ts';
 
-/** Lets each operator be, over what is in sync. */
-export const runQuietPoll: Run = async (bench) => {
+const ofLarge: readonly BenchmarkName[] = ['quiet-poll-requests-large', 'quiet-poll-writes-large', 'quiet-poll-cpu-large'];
+
+/** Lets each operator be, over what is in sync; then makes Secrets of others beside one that has long been quiet. */
+export const runQuietPoll: Run = (bench) => {
   const { small, large } = bench.world.form;
-  const all: [Subject['name'], Measures][] = [];
-  for (const subject of bench.subjects) {
-    const few = await quiet(bench, subject, small);
-    const many = await quiet(bench, subject, large);
-    all.push([
-      subject.name,
-      {
-        'quiet-poll-requests': few.requests,
-        'quiet-poll-writes': few.writes,
-        'quiet-poll-cpu': few.cpu,
+  return bySubject(bench, async (subject) => {
+    // The Secrets of others fill the cluster, and are therefore the last.
+    const many = ofLarge.some((name) => bench.only.has(name)) ? await quiet(bench, subject, large) : undefined;
+    const few = await quiet(bench, subject, small, bench.only.has('foreign-secrets'));
+    return {
+      'quiet-poll-requests': few.requests,
+      'quiet-poll-writes': few.writes,
+      'quiet-poll-cpu': few.cpu,
+      ...(many !== undefined && {
         'quiet-poll-requests-large': many.requests,
         'quiet-poll-writes-large': many.writes,
         'quiet-poll-cpu-large': many.cpu,
-      },
-    ]);
-  }
-  return Object.fromEntries(all);
+      }),
+      ...(few.foreign !== undefined && { 'foreign-secrets': few.foreign }),
+    };
+  });
 };
 
 interface Quiet {
   readonly requests: Measure;
   readonly writes: Measure;
   readonly cpu: Measure;
+  readonly foreign: Measure | undefined;
 }
 
-async function quiet(bench: Bench, subject: Subject, size: number): Promise<Quiet> {
+async function quiet(bench: Bench, subject: Subject, size: number, withForeign = false): Promise<Quiet> {
   const { world, log } = bench;
   const { api, connect } = world;
   const { quietPolls, quietInterval, quietSettling } = world.form;
@@ -68,6 +72,7 @@ async function quiet(bench: Bench, subject: Subject, size: number): Promise<Quie
       requests: { value: Math.max(...looks), raw: { ...raw, looks, requests } },
       writes: { value: writesOf(asked), raw: { ...raw, requests: Object.fromEntries(asked) } },
       cpu: { value: (cpu / elapsed) * 3600, raw: { ...raw, cpuSeconds: cpu, rssMB: (await running.memory()).rss / 1e6 } },
+      foreign: withForeign ? await foreignSecrets(bench, running, namespace) : undefined,
     };
   } finally {
     await running.stop();

@@ -1,6 +1,7 @@
+import { waitFor } from '../../dev/control-plane/wait.ts';
 import { eventually } from '../support/eventually.ts';
 import { between, writesOf } from './api-counts.ts';
-import type { Bench, Run } from './bench.ts';
+import { type Bench, bySubject, type Run } from './bench.ts';
 import { defaultInterval } from './form.ts';
 import { type Measures, median } from './result.ts';
 import type { RunningSubject, Subject } from './subject.ts';
@@ -8,19 +9,16 @@ import { syncedNamespace } from './synced.ts';
 import type { World } from './world.ts';
 
 /** Starts each operator over what it has synced before. */
-export const runRestart: Run = async (bench) => {
-  const all: [Subject['name'], Measures][] = [];
-  for (const subject of bench.subjects) {
+export const runRestart: Run = (bench) =>
+  bySubject(bench, async (subject) => {
     const namespace = await syncedNamespace(bench, subject, bench.world.form.small);
     const starts: Start[] = [];
     for (let round = 1; round <= bench.world.form.restarts; round += 1) {
       bench.log(`own restart, round ${round} of ${bench.world.form.restarts}: ${subject.name}`);
       starts.push(await restart(bench, subject, namespace));
     }
-    all.push([subject.name, measuresOf(starts)]);
-  }
-  return Object.fromEntries(all);
-};
+    return measuresOf(starts);
+  });
 
 interface Start {
   /** Milliseconds from the start of the process. */
@@ -79,13 +77,18 @@ async function untilInSync(world: World, { ours }: RunningSubject): Promise<numb
       60_000,
     );
   }
-  return eventually(
+  const { requests } = world.connect;
+  const asked = async (): Promise<number> => Object.values(await requests.counts()).reduce((sum, count) => sum + count, 0);
+  let [before, since] = [0, Date.now()];
+  return waitFor(
     'Connect to be left alone',
     async () => {
-      const last = (await world.connect.requests.log()).at(-1)?.at;
-      return last !== undefined && Date.now() - last > 3_000 ? last : undefined;
+      // The whole log, many times a second, would be work for Connect while a start is timed.
+      const now = await asked();
+      if (now !== before) [before, since] = [now, Date.now()];
+      return now > 0 && Date.now() - since > 3_000 ? (await requests.log()).at(-1)?.at : undefined;
     },
-    120_000,
+    { deadlineMs: 120_000, intervalMs: 250 },
   );
 }
 

@@ -2,10 +2,11 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { secrets } from '../../src/kube/resource.ts';
 import { between, told, writesOf } from './api-counts.ts';
 import { openBareLoop } from './bare-loop.ts';
-import type { Bench, Run } from './bench.ts';
+import { type Bench, bySubject, type Run } from './bench.ts';
 import { defaultInterval, type Rounds } from './form.ts';
 import { look, untilLook } from './looks.ts';
-import { type Measure, type Measures, median, percentile, type Raw } from './result.ts';
+import { type Measure, median, percentile, type Raw } from './result.ts';
+import { type Asked, type Round, sameRequests } from './same-requests.ts';
 import type { Subject } from './subject.ts';
 import { syncedNamespace } from './synced.ts';
 import { type Eye, openEye, type Watched } from './watches.ts';
@@ -19,39 +20,37 @@ const deadline = 120_000;
 
 /** Rotates items of what is in sync, with each operator and with the bare loop. */
 export const runRotation: Run = async (bench) => {
-  const { form } = bench.world;
+  const { small, rotations } = bench.world.form;
   await bench.world.delayConnect(usualLatency);
   const loops = await rotateByLoop(bench);
-  const all: [Subject['name'], Measures][] = [];
-  for (const subject of bench.subjects) {
-    const fast = await rotateBySubject(bench, subject, 1, form.rotations.atOneSecond);
-    const usual =
-      form.rotations.atDefault.tenth === 0 ? undefined : await rotateBySubject(bench, subject, defaultInterval, form.rotations.atDefault);
-    all.push([
-      subject.name,
-      {
-        ...(usual !== undefined && { 'rotation-p99-default': lateness(usual.tenth, usual) }),
-        'rotation-p99-1s': lateness(fast.tenth, fast),
-        'rotation-one': ratio(fast.one, loops.one),
-        'rotation-tenth': ratio(fast.tenth, loops.tenth),
-        'rotation-all': ratio(fast.all, loops.all),
-        'writes-rotated': writesEach(fast.all, form.small),
-      },
-    ]);
-  }
-  return Object.fromEntries(all);
+  return bySubject(bench, async (subject) => {
+    const fast = await rotateBySubject(bench, subject, 1, rotations.atOneSecond);
+    const { atDefault } = rotations;
+    const usual = atDefault.tenth === 0 ? undefined : await rotateBySubject(bench, subject, defaultInterval, atDefault);
+    return {
+      ...(usual !== undefined && { 'rotation-p99-default': lateness(usual) }),
+      'rotation-p99-1s': lateness(fast),
+      'rotation-one': ratio(fast.one, loops.one),
+      'rotation-tenth': ratio(fast.tenth, loops.tenth),
+      'rotation-all': ratio(fast.all, loops.all),
+      'rotation-requests': sameRequests([
+        ...roundsOf(fast.one, loops.one),
+        ...roundsOf(fast.tenth, loops.tenth),
+        ...roundsOf(fast.all, loops.all),
+      ]),
+      'writes-rotated': writesEach(fast.all, small),
+    };
+  });
 };
 
 /** One rotation of one side. Times in milliseconds. */
-interface Rotation {
+interface Rotation extends Asked {
   /** Of each Secret, from the change in Connect. */
   readonly latencies: readonly number[];
   /** From the change until the look that found it. */
   readonly wait: number;
   /** From that look until the last Secret. */
   readonly work: number;
-  readonly requests: Readonly<Record<string, number>>;
-  readonly writes: number;
 }
 
 /** By how many items were rotated. */
@@ -75,7 +74,7 @@ async function rotateBySubject(bench: Bench, subject: Subject, interval: number,
     };
     const rotate = async (): Promise<Rotations> => {
       await untilCurrent(world, namespace, small);
-      return await eachSize(world, namespace, rounds, (count, eye) => rotation(world, subject.user, count, eye, { ready }));
+      return await eachSize(world, namespace, subject.user, rounds, (count, eye) => rotation(world, subject.user, count, eye, { ready }));
     };
     return await Promise.race([rotate(), running.failed]);
   } finally {
@@ -91,8 +90,9 @@ async function rotateByLoop(bench: Bench): Promise<Rotations> {
   const loop = await openBareLoop(world, { namespace, token: await world.tokenFor(small) });
   try {
     const begin = async (names: readonly string[]): Promise<void> => void (await loop.run({ do: 'rotate', names }));
-    return await eachSize(world, namespace, rotations.atOneSecond, (count, eye) =>
-      rotation(world, world.users.loop.username, count, eye, { begin }),
+    const { username } = world.users.loop;
+    return await eachSize(world, namespace, username, rotations.atOneSecond, (count, eye) =>
+      rotation(world, username, count, eye, { begin }),
     );
   } finally {
     await loop.close();
@@ -102,6 +102,7 @@ async function rotateByLoop(bench: Bench): Promise<Rotations> {
 async function eachSize(
   world: World,
   namespace: string,
+  user: string,
   rounds: Rounds,
   rotate: (count: number, eye: Eye) => Promise<Rotation>,
 ): Promise<Rotations> {
@@ -113,6 +114,8 @@ async function eachSize(
     return made;
   };
   try {
+    // Each rotation ends with the same.
+    await world.api.settled(user);
     return { one: await several(1, rounds.one), tenth: await several(small / 10, rounds.tenth), all: await several(small, rounds.all) };
   } finally {
     await eye.close();
@@ -129,7 +132,7 @@ interface Begin {
 async function rotation(world: World, user: string, count: number, eye: Eye, { ready, begin }: Begin): Promise<Rotation> {
   const { connect, api } = world;
   const { small } = world.form;
-  const before = await api.settled(user);
+  const before = await api.of(user);
   await connect.requests.reset();
   await ready?.();
   const wanted = nextValues(small, count);
@@ -146,20 +149,31 @@ async function rotation(world: World, user: string, count: number, eye: Eye, { r
   const from = Math.max(lookAt, changedAt);
   const asked = between(before, await api.settled(user));
   return {
+    api: asked,
+    connect: await connect.requests.counts(),
     latencies: times.map((at) => at - changedAt),
     wait: from - changedAt,
     work: last - from,
-    requests: Object.fromEntries(asked),
-    writes: writesOf(asked, told),
   };
 }
 
-function lateness(rotations: readonly Rotation[], all: Rotations): Measure {
-  const p99 = percentile(
-    rotations.flatMap(({ latencies }) => latencies),
-    0.99,
-  );
-  return { value: p99 / 1000, raw: { secondsOfOne: spread(all.one), secondsOfTenth: spread(all.tenth), secondsOfAll: spread(all.all) } };
+/** Pairs of one size. */
+function roundsOf(own: readonly Rotation[], loops: readonly Rotation[]): readonly Round[] {
+  return own.flatMap((one, index) => (loops[index] === undefined ? [] : [[one, loops[index]] as const]));
+}
+
+function lateness({ one, tenth, all }: Rotations): Measure {
+  const seconds = tenth.flatMap(({ latencies }) => latencies).map((latency) => latency / 1000);
+  return {
+    value: percentile(seconds, 0.99),
+    raw: {
+      p50Seconds: percentile(seconds, 0.5),
+      slowestSeconds: Math.max(...seconds),
+      secondsOfOne: spread(one),
+      secondsOfTenth: spread(tenth),
+      secondsOfAll: spread(all),
+    },
+  };
 }
 
 /** Undefined where nothing was rotated. */
@@ -184,13 +198,20 @@ function ratio(own: readonly Rotation[], loops: readonly Rotation[]): Measure {
       loopSeconds: loopTime / 1000,
       rounds: own.map(({ work }) => work / 1000),
       loopRounds: loops.map(({ work }) => work / 1000),
-      requests: own.at(-1)?.requests,
-      loopRequests: loops.at(-1)?.requests,
+      ...requestsOf('requests', own.at(-1)),
+      ...requestsOf('loopRequests', loops.at(-1)),
     },
   };
 }
 
+function requestsOf(prefix: string, { connect, api }: Partial<Asked> = {}): Raw {
+  return { [`${prefix}ToConnect`]: connect, [`${prefix}ToApi`]: Object.fromEntries(api ?? []) };
+}
+
 function writesEach(rotations: readonly Rotation[], count: number): Measure {
-  const writes = rotations.map((one) => one.writes);
-  return { value: Math.max(...writes) / count, raw: { writes, resources: count, requests: rotations.at(-1)?.requests } };
+  const writes = rotations.map(({ api }) => writesOf(api, told));
+  return {
+    value: Math.max(...writes) / count,
+    raw: { writes, resources: count, requests: Object.fromEntries(rotations.at(-1)?.api ?? []) },
+  };
 }
