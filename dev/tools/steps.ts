@@ -79,13 +79,23 @@ export const allSteps: readonly Step[] = [
 /** All that `make nightly` runs: what takes too long for each change. */
 export const nightlySteps: readonly Step[] = [
   {
-    name: 'property tests at length',
+    name: 'restarts at length',
     kind: 'tests',
     command: {
       file: 'vitest',
-      args: ['run', '--project', 'property', ...REPORTERS],
+      args: ['run', '--project', 'property', 'test/property/restart-model.test.ts', ...REPORTERS],
+      timeoutMs: 90 * MINUTE,
+      env: { PROPERTY_RUNS: '1000' },
+    },
+  },
+  {
+    name: 'fuzz at length',
+    kind: 'tests',
+    command: {
+      file: 'vitest',
+      args: ['run', '--project', 'property', 'test/property/fuzz-', ...REPORTERS],
       timeoutMs: 60 * MINUTE,
-      env: { PROPERTY_RUNS: '1000', FUZZ_CASES: '100000' },
+      env: { FUZZ_CASES: '100000' },
     },
   },
   { ...onOlderKubernetes(controlPlaneStep), kind: 'check' },
