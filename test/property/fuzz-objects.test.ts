@@ -1,6 +1,5 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { workloadKinds } from '../../src/api/names.ts';
 import { createEntries, statedRevisions } from '../../src/controllers/entries.ts';
 import { claimOf } from '../../src/controllers/item-reconciler.ts';
 import { readyCondition, withReady } from '../../src/domain/conditions.ts';
@@ -144,7 +143,6 @@ function takeWorkloads(objects: readonly WireObject[]): void {
     entries.of(workload);
     expect(Object.values(workload.rollout).every((part) => typeof part === 'boolean' || Number.isFinite(part))).toBe(true);
   }
-  expect(workloadKinds).toContain('Rollout');
 }
 
 /** What a reconcile reads of a resource. */
