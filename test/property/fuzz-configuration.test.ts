@@ -6,8 +6,12 @@ import { afterAll, expect, it } from 'vitest';
 import { commandOf, ConfigError, kubeconfigFlag, readConfig, readVaultPolicy, takeEnvironment, wantsPrinted } from '../../src/config.ts';
 import { settingNames, settingOf } from '../../src/config/settings.ts';
 import { matchesGlob, vaultReach } from '../../src/domain/vault-policy.ts';
+import { createKubeClient, type KubeClient, KubeError } from '../../src/kube/client.ts';
+import { credentialsFrom, type LoadCredentials } from '../../src/kube/credentials.ts';
+import { describeError } from '../../src/observability/log.ts';
+import { systemClock } from '../../src/runtime/clock.ts';
 import { canary } from '../support/canary.ts';
-import { fuzz, refuseCanaries } from '../support/fuzz.ts';
+import { fuzz, isReplay, refuseCanaries } from '../support/fuzz.ts';
 import { damaged, oddText, oddValue, wireBytes } from '../support/odd-json.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'keyturn-fuzz-'));
@@ -148,3 +152,68 @@ it('a vault policy of any content is taken as a whole, or not at all', { timeout
     expect(reach.includes(of)).toBe(isAllowed);
   });
 });
+
+const base64 = fc.oneof(oddText, fc.constant(token)).map((text) => Buffer.from(text).toString('base64'));
+/** Of a plugin nothing is drawn: it would be run. */
+const user = fc.oneof(
+  fc.constantFrom({ token }, { tokenFile: 'token' }, { 'token-file': join(folder, 'token') }, { tokenFile: '\0' }, { tokenFile: '.' }),
+  fc.record({ username: oddText, password: fc.constant(password) }),
+  fc.record({ 'client-certificate-data': base64, 'client-key-data': base64 }),
+);
+/** Nobody listens on this port, and no name is looked up. */
+const server = fc.constantFrom(
+  'http://127.0.0.1:1',
+  'https://127.0.0.1:1/',
+  `https://${token}:${password}@127.0.0.1:1`,
+  '127.0.0.1',
+  token,
+);
+const cluster = fc.record(
+  { server, 'certificate-authority-data': base64, 'insecure-skip-tls-verify': fc.boolean(), 'tls-server-name': oddText },
+  { requiredKeys: ['server'] },
+);
+const kubeconfig = fc.record({
+  apiVersion: fc.constant('v1'),
+  kind: fc.constant('Config'),
+  clusters: fc.tuple(fc.record({ name: fc.constant('c'), cluster })),
+  users: fc.tuple(fc.record({ name: fc.constant('u'), user })),
+  contexts: fc.constant([{ name: 'x', context: { cluster: 'c', user: 'u', namespace: 'shop' } }]),
+  'current-context': fc.constant('x'),
+});
+const tokenContent = fc.oneof(
+  fc.constantFrom(token, `${token}\n`, `${token}\n${token}`, `${token}\0`, ''),
+  oddText,
+  fc.uint8Array({ maxLength: 20 }),
+);
+
+it('a kubeconfig and a file of its token of any content are used, or refused without telling them', { timeout: 3_600_000 }, async () => {
+  let asked = 0;
+  const given = fc.oneof(wireBytes(kubeconfig), wireBytes(damaged(kubeconfig, fc.oneof(oddValue, fc.constant(token)))));
+  await fuzz('kubeconfigs', fc.tuple(given, tokenContent), async ([bytes, held]) => {
+    writeFileSync(file, bytes);
+    writeFileSync(join(folder, 'token'), held);
+    const client = clientOf(credentialsFrom(file));
+    if (client === undefined) return;
+    asked += 1;
+    try {
+      await client.request({ method: 'GET', path: '/version', timeout: 1_000 });
+    } catch (error) {
+      if (!(error instanceof KubeError)) throw error;
+      refuseCanaries({ 'the message of a failure': error.message });
+    } finally {
+      await client.close();
+    }
+  });
+  if (isReplay) return;
+  expect(asked).toBeGreaterThan(0);
+});
+
+/** Undefined when the kubeconfig is refused, of which no more is told than of any error. */
+function clientOf(load: LoadCredentials): KubeClient | undefined {
+  try {
+    return createKubeClient({ load, clock: systemClock, userAgent: 'fuzz' });
+  } catch (error) {
+    refuseCanaries({ 'what the log has of an error': JSON.stringify(describeError(error)) });
+    return undefined;
+  }
+}
