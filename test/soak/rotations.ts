@@ -1,4 +1,5 @@
 import { annotations, managedLabel } from '../../src/api/names.ts';
+import { objectKey } from '../../src/domain/object.ts';
 import type { KubeClient } from '../../src/kube/client.ts';
 import { type ManagedSecret, reduceSecret } from '../../src/kube/objects.ts';
 import { runReflector } from '../../src/kube/reflector.ts';
@@ -58,6 +59,8 @@ export function startRotations({ kube, connect, namespace, vault, items, total }
     begun += 1;
     const { version } = await connect.edit('setField', vault, idOf.get(name) ?? '', 'password', `rotation-${begun}`);
     wanted.set(name, version);
+    // The Secret may have followed before the answer was read.
+    take(store.get(objectKey({ namespace, name })));
   }
 
   function changeSoon(name: string): void {
@@ -65,13 +68,16 @@ export function startRotations({ kube, connect, namespace, vault, items, total }
     edits.add(edit);
   }
 
-  store.onChange((_, before, after) => {
-    if (after === undefined || before === undefined || before.resourceVersion === after.resourceVersion) return;
-    const version = after.annotations[annotations.itemVersion];
-    if (version !== String(wanted.get(after.name))) return;
-    wanted.delete(after.name);
+  /** Counts a Secret that has come to the version of its item. */
+  function take(secret: ManagedSecret | undefined): void {
+    if (secret === undefined || secret.annotations[annotations.itemVersion] !== String(wanted.get(secret.name))) return;
+    wanted.delete(secret.name);
     done += 1;
-    changeSoon(after.name);
+    changeSoon(secret.name);
+  }
+
+  store.onChange((_, before, after) => {
+    if (before !== undefined && before.resourceVersion !== after?.resourceVersion) take(after);
   });
   const reflecting = runReflector(
     {
