@@ -164,10 +164,20 @@ function counted(what: string, is: boolean, found: string): Check {
   return { what: `${what}: ${found}`, problem: is ? undefined : what };
 }
 
+const restartsOfDeployments = 'keyturn_restarts_total{kind="Deployment",result="restarted"';
+
+/** Consumers are rolled some time after a change, which a short run does not take. That none is rolled at all is for the check to say. */
+async function untilRolled(operator: BundledOperator): Promise<void> {
+  const isRolled = async (): Promise<true | undefined> =>
+    metricOf(await operator.metrics(), restartsOfDeployments) > 0 ? true : undefined;
+  await waitFor('a consumer to be rolled', isRolled, { deadlineMs: 30_000, intervalMs: lookInterval }).catch(() => {});
+}
+
 async function finalChecks(total: number, done: number, operator: BundledOperator): Promise<readonly Check[]> {
+  await untilRolled(operator);
   const scrape = await operator.metrics();
   const updated = metricOf(scrape, 'keyturn_secret_writes_total{result="updated"');
-  const restarts = metricOf(scrape, 'keyturn_restarts_total{kind="Deployment",result="restarted"');
+  const restarts = metricOf(scrape, restartsOfDeployments);
   const lines = (await readFile(operator.outputFile, 'utf8')).split('\n');
   const errors = lines.filter((line) => line.includes('"level":"error"'));
   return [
@@ -251,21 +261,29 @@ async function main(): Promise<void> {
   const flags = parseFlags(process.argv.slice(2));
   // What was started ends with this process, but not by a signal that ends it at once.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
-  const runs = resolve(ROOT, '.cache/run');
+  // Not where runs of tests are: they remove the folders of processes that are gone.
+  const runs = resolve(ROOT, '.cache/soak');
   await mkdir(runs, { recursive: true });
   const folder = await mkdtemp(join(runs, `${process.pid}-`));
+  let holds = false;
   try {
-    const { samples, checks } = await run(folder, flags);
-    const trends = trendsOf(samples);
-    for (const trend of trends) console.log(formatTrend(trend));
-    for (const { what, problem } of checks) console.log(`${problem === undefined ? 'ok  ' : 'FAIL'} ${what}`);
-    const judged = trends.filter(({ bound }) => bound !== undefined);
-    const failed = judged.filter((trend) => !isWithin(trend)).length + checks.filter(({ problem }) => problem !== undefined).length;
-    console.log(`${judged.length + checks.length - failed} passed, ${failed} failed`);
-    if (failed > 0) process.exitCode = 1;
+    holds = judge(await run(folder, flags));
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    if (holds) await rm(folder, { recursive: true, force: true });
+    else console.log(`the logs are in ${folder}`);
   }
+  if (!holds) process.exitCode = 1;
+}
+
+/** Prints what came of a run. @returns false when something of it failed */
+function judge({ samples, checks }: Outcome): boolean {
+  const trends = trendsOf(samples);
+  for (const trend of trends) console.log(formatTrend(trend));
+  for (const { what, problem } of checks) console.log(`${problem === undefined ? 'ok  ' : 'FAIL'} ${what}`);
+  const judged = trends.filter(({ bound }) => bound !== undefined);
+  const failed = judged.filter((trend) => !isWithin(trend)).length + checks.filter(({ problem }) => problem !== undefined).length;
+  console.log(`${judged.length + checks.length - failed} passed, ${failed} failed`);
+  return failed === 0;
 }
 
 await main();

@@ -51,7 +51,7 @@ export interface Trend {
 const warmUp = 1 / 4;
 
 export function trendsOf(samples: readonly Sample[]): readonly Trend[] {
-  const warm = samples.slice(Math.floor(samples.length * warmUp));
+  const warm = samples.slice(Math.ceil(samples.length * warmUp));
   return Object.entries(bounds).map(([name, { what, unit, bound }]) => {
     const points = warm.map((sample): Point => [sample.rotations, sample[name as Measure]]);
     const [first = [0, 0]] = points;
