@@ -27,7 +27,7 @@ import { type Recorder, startRecorder } from './recorder.ts';
 import { type Place, type Replicas, startReplicas } from './replicas.ts';
 import { countChanges, countRolls, noRestartLost, noRestartRepeated } from './restart-invariants.ts';
 import { type ClientAct, describeStep, type Disturbance, period, roundTime, type Schedule, type Scheduled } from './schedule.ts';
-import { longestLack, secretsComeBack, secretsEqualItems, secretsStay } from './secret-invariants.ts';
+import { longestLack, secretsComeBack, secretsEqualItems, secretsStay, servedTime } from './secret-invariants.ts';
 import { socketsAt } from './sockets.ts';
 import type { Violation } from './violation.ts';
 import { lease, world } from './world.ts';
@@ -123,8 +123,13 @@ export async function runChaos(options: RunOptions): Promise<readonly Finding[]>
   log(`effects: ${[...disturber.effects].map(([what, count]) => `${what} ${count}`).join(', ')}`);
   for (const { name, before, after } of heaps)
     log(`heap of ${name}: ${megabytes(before.heapUsed)} before, ${megabytes(after.heapUsed)} after`);
-  log(`all that is needed answered for ${(history.served.reduce((sum, { from, to }) => sum + to - from, 0) / 1_000).toFixed(0)} s`);
-  log(`of that no Secret was missing or empty for longer than ${longestLack(history, over)} ms, warm-ups left out`);
+  const whole = { from: 0, to: over };
+  log(
+    `all that is needed answered for ${seconds(servedTime(history.served, whole, 0))}, of which ${seconds(servedTime(history.served, whole))} count`,
+  );
+  log(
+    `of that no Secret was missing or empty for longer than ${longestLack(history, over, 0)} ms, and ${longestLack(history, over)} ms count`,
+  );
 
   const servers = [connect, controlPlane, ...Object.values(proxies)];
   const ports = new Set(servers.map(({ url }) => Number(new URL(url).port)));
@@ -434,6 +439,10 @@ async function leftOvers(
 
 function found(invariant: string, violations: readonly Violation[]): Finding {
   return { invariant, violations };
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1_000).toFixed(0)} s`;
 }
 
 function megabytes(bytes: number): string {

@@ -54,15 +54,15 @@ export function secretsComeBack(history: History, end: number): readonly Violati
   );
 }
 
-/** The longest that a Secret was missing or empty while all that it needs answered, warm-ups left out: in milliseconds. */
-export function longestLack(history: History, end: number): number {
+/** The longest that a Secret was missing or empty while all that it needs answered, in milliseconds. */
+export function longestLack(history: History, end: number, without = warmUp): number {
   const all = [...history.resources.keys()].flatMap((name) => lacks(history, name, end));
-  return all.reduce((longest, lack) => Math.max(longest, servedTime(history.served, lack)), 0);
+  return all.reduce((longest, lack) => Math.max(longest, servedTime(history.served, lack, without)), 0);
 }
 
 /** How much of an interval was served, without the beginning of each part that was, in milliseconds. */
-export function servedTime(served: readonly Interval[], { from, to }: Interval): number {
-  return served.reduce((sum, part) => sum + Math.max(0, Math.min(part.to, to) - Math.max(part.from + warmUp, from)), 0);
+export function servedTime(served: readonly Interval[], { from, to }: Interval, without = warmUp): number {
+  return served.reduce((sum, part) => sum + Math.max(0, Math.min(part.to, to) - Math.max(part.from + without, from)), 0);
 }
 
 function violationOf(history: History, name: string, detail: string): Violation {
