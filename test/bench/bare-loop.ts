@@ -4,6 +4,7 @@ import { startFlags } from '../../dev/tools/start-flags.ts';
 import { maxConnections } from '../../src/kube/client.ts';
 import { eventWriters } from '../../src/kube/events.ts';
 import { workers } from '../../src/operator.ts';
+import { cpuSecondsOf } from '../support/process-usage.ts';
 import type { World } from './world.ts';
 
 export interface LoopOptions {
@@ -34,6 +35,8 @@ export type LoopAnswer = { readonly began: number } | { readonly error: string }
 export interface BareLoop {
   /** Resolves when all of it is done, events included. @returns milliseconds since the epoch at which it began */
   run(command: LoopCommand): Promise<number>;
+  /** Processor time since its start. */
+  cpuSeconds(): Promise<number>;
   close(): Promise<void>;
 }
 
@@ -67,5 +70,5 @@ export async function openBareLoop(world: World, options: Pick<LoopOptions, 'nam
     await close();
     throw error;
   }
-  return { run: send, close };
+  return { run: send, cpuSeconds: () => cpuSecondsOf(child.pid ?? 0), close };
 }

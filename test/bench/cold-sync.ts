@@ -2,7 +2,7 @@ import type { CollectedHeap } from '../support/bundled-operator.ts';
 import type { ProcessMemory } from '../support/process-usage.ts';
 import { onePasswordItems } from '../../src/kube/objects.ts';
 import { between, type RequestCounts } from './api-counts.ts';
-import { openBareLoop } from './bare-loop.ts';
+import { type BareLoop, openBareLoop } from './bare-loop.ts';
 import type { Bench } from './bench.ts';
 import { defaultInterval } from './form.ts';
 import type { RunningSubject, Subject } from './subject.ts';
@@ -19,6 +19,8 @@ export interface ColdSync {
   readonly time: number;
   /** From the start of its process. */
   readonly sinceStart: number | undefined;
+  /** Processor time from the start of its process until all had been said. */
+  readonly cpuSeconds: number;
   /** What it asked of the API server, leases left out; of Connect by route. */
   readonly api: RequestCounts;
   readonly connect: Readonly<Record<string, number>>;
@@ -33,11 +35,13 @@ export async function coldSync(bench: Bench, subject: Subject, size: number, lat
   let running: RunningSubject | undefined;
   try {
     return await timed(world, size, latency, subject.user, async (namespace, token, ready) => {
-      running = await subject.start({ namespace, token, pollingInterval: defaultInterval, inspectable: true });
-      await Promise.race([ready, running.failed]);
+      const started = await subject.start({ namespace, token, pollingInterval: defaultInterval, inspectable: true });
+      running = started;
+      await Promise.race([ready, started.failed]);
       return {
-        startedAt: running.spawnedAt,
-        measure: async () => ({ memory: await running?.memory(), heap: await running?.ours?.heap() }),
+        startedAt: started.spawnedAt,
+        cpuSeconds: () => started.cpuSeconds(),
+        measure: async () => ({ memory: await started.memory(), heap: await started.ours?.heap() }),
       };
     });
   } finally {
@@ -47,18 +51,21 @@ export async function coldSync(bench: Bench, subject: Subject, size: number, lat
 
 /** The same by the bare loop. */
 export async function coldLoop(world: World, size: number, latency = usualLatency): Promise<ColdSync> {
-  return timed(world, size, latency, world.users.loop.username, async (namespace, token, ready) => {
-    const loop = await openBareLoop(world, { namespace, token });
-    try {
-      await Promise.all([loop.run({ do: 'sync' }), ready]);
-    } finally {
-      await loop.close();
-    }
-    return {};
-  });
+  let loop: BareLoop | undefined;
+  try {
+    return await timed(world, size, latency, world.users.loop.username, async (namespace, token, ready) => {
+      const opened = await openBareLoop(world, { namespace, token });
+      loop = opened;
+      await Promise.all([opened.run({ do: 'sync' }), ready]);
+      return { cpuSeconds: () => opened.cpuSeconds() };
+    });
+  } finally {
+    await loop?.close();
+  }
 }
 
 interface Side {
+  readonly cpuSeconds: () => Promise<number>;
   readonly startedAt?: number;
   readonly measure?: () => Promise<{ readonly memory: ProcessMemory | undefined; readonly heap: CollectedHeap | undefined }>;
 }
@@ -81,7 +88,7 @@ async function timed(
   try {
     const ready = eye.until('all resources to be Ready', size, isReady, deadline);
     ready.catch(() => {});
-    const { startedAt, measure } = await work(namespace, token, ready);
+    const { startedAt, cpuSeconds, measure } = await work(namespace, token, ready);
     const end = Math.max(...(await ready).values());
     const log = await connect.requests.log();
     const first = log[0]?.at ?? Number.NaN;
@@ -90,6 +97,7 @@ async function timed(
       namespace,
       time: end - first,
       sinceStart: startedAt === undefined ? undefined : end - startedAt,
+      cpuSeconds: await cpuSeconds(),
       api: asked,
       connect: await connect.requests.counts(),
       ...(measure === undefined ? { memory: undefined, heap: undefined } : await measure()),

@@ -36,16 +36,17 @@ export function benchmarkFiles(results: readonly Result[]): ReadonlyMap<string, 
     return result === undefined ? [] : [{ benchmark, result }];
   });
   const drawn = charts.map(
-    ({ file, title, includes }) =>
-      [file, barChart(title, rows.filter(({ benchmark, result }) => result.target !== null && includes(benchmark)).map(barOf))] as const,
+    ({ file, title, includes }) => [file, barChart(title, rows.filter(({ benchmark }) => includes(benchmark)).flatMap(barsOf))] as const,
   );
   return new Map([['README.md', pageOf(rows, machine, form)], ...drawn]);
 }
 
-function barOf({ result: { name, value, unit, target } }: Row): Bar {
+/** None without a target: there is nothing to draw it against. */
+function barsOf({ result: { name, value, unit, target } }: Row): readonly Bar[] {
+  if (target === null) return [];
   // Of nothing there is no part: one too many is beyond the end.
-  const part = target === null ? 0 : target === 0 ? (value === 0 ? 0 : Number.MAX_SAFE_INTEGER) : value / target;
-  return { label: name, part, note: `${figure(value, unit)}${target === null ? '' : ` (≤ ${figure(target, unit)})`}` };
+  const part = target === 0 ? (value === 0 ? 0 : Number.MAX_SAFE_INTEGER) : value / target;
+  return [{ label: name, part, note: `${figure(value, unit)} (≤ ${figure(target, unit)})` }];
 }
 
 function pageOf(rows: readonly Row[], machine: Result, form: Form): string {

@@ -69,6 +69,8 @@ function ratio({ loops, syncs }: Comparison, name: Subject['name']): Measure {
     rounds: own.map((sync) => sync.time / 1000),
     loopRounds: loops.map((loop) => loop.time / 1000),
     secondsSinceStart: own.map(({ sinceStart = Number.NaN }) => sinceStart / 1000),
+    cpuSeconds: own.map(({ cpuSeconds }) => cpuSeconds),
+    loopCpuSeconds: loops.map(({ cpuSeconds }) => cpuSeconds),
     ...requestsOf('requests', own.at(-1)),
     ...requestsOf('loopRequests', loops.at(-1)),
   };

@@ -47,6 +47,13 @@ test('a figure stands in table, chart and raw figures, and a missed target says 
   expect(files.get('counts.svg')).not.toContain('<rect');
 });
 
+test('a figure without a target is in the table and in no chart', () => {
+  const informative: Result = { name: 'scale-rss', value: 150, unit: 'MB', target: null, met: null, raw: {} };
+  const files = benchmarkFiles([machine, informative]);
+  expect(files.get('README.md')).toMatch(/\| 150 MB \| +\| +\|/);
+  expect(files.get('limits.svg')).not.toContain('<rect');
+});
+
 test('the figures of a peer get a column', () => {
   const page = benchmarkFiles([machine, { ...missed, peer: { value: 7, raw: {} } }]).get('README.md');
   expect(page).toContain('| figure | peer | target |');
