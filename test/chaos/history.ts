@@ -41,6 +41,8 @@ export interface SecretState {
 
 export interface ResourceState {
   readonly optIn: string | undefined;
+  /** The version of the item that its status says the Secret to hold. */
+  readonly recorded: string | undefined;
 }
 
 export interface WorkloadState {

@@ -43,6 +43,7 @@ export interface Recorder {
 interface Wire {
   readonly metadata: WireMeta;
   readonly data?: Readonly<Record<string, string>>;
+  readonly status?: { readonly item?: { readonly version?: number } };
   readonly spec?: { readonly template?: { readonly metadata?: { readonly annotations?: Readonly<Record<string, string>> } } };
 }
 
@@ -233,8 +234,8 @@ function secretState({ metadata, data = {} }: Wire): SecretState {
   };
 }
 
-function resourceState({ metadata }: Wire): ResourceState {
-  return { optIn: metadata.annotations?.[annotations.autoRestart] };
+function resourceState({ metadata, status }: Wire): ResourceState {
+  return { optIn: metadata.annotations?.[annotations.autoRestart], recorded: status?.item?.version?.toString() };
 }
 
 function workloadState({ metadata, spec }: Wire): WorkloadState {

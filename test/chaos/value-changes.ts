@@ -32,7 +32,9 @@ export function valueChanges(history: History, secret: string): readonly ValueCh
     if (!begins && last !== undefined) {
       const unknown = touched || last.uid !== version.uid;
       const keys = differingKeys(last.state.data, version.state.data);
-      const moved = last.state.itemVersion !== version.state.itemVersion;
+      const { itemVersion } = version.state;
+      const moved =
+        last.state.itemVersion !== itemVersion || (last.uid !== version.uid && recordedBefore(history, version, secret) !== itemVersion);
       if (keys.length > 0 || (unknown && moved)) {
         changes.push({ secret, at: version.at, rv: version.rv, keys, unknown, revision: version.state.revision });
       }
@@ -41,6 +43,12 @@ export function valueChanges(history: History, secret: string): readonly ValueCh
     touched = false;
   }
   return changes;
+}
+
+/** What the status said when a Secret was made anew: all that was known of the one before, whose last version it may have missed. */
+function recordedBefore(history: History, { rv, state }: Version<SecretState>, secret: string): string | undefined {
+  const resource = (history.resources.get(secret) ?? []).findLast((one) => one.rv < rv);
+  return resource?.state.recorded ?? state.itemVersion;
 }
 
 function canonical(data: Readonly<Record<string, string>>): string {

@@ -27,9 +27,9 @@ function describeValue(history: History, secret: string, key: string, value: str
 export function secretHistory(history: History, name: string): readonly string[] {
   const lines = [
     ...(history.items.get(name) ?? []).map(({ at, data }) => ({ at, line: `item holds ${describeData(history, name, data)}` })),
-    ...(history.resources.get(name) ?? []).map(({ at, rv, gone, state: { optIn } }) => ({
+    ...(history.resources.get(name) ?? []).map(({ at, rv, gone, state: { optIn, recorded } }) => ({
       at,
-      line: `resource ${gone ? 'gone' : 'there'} at ${rv}, auto-restart ${optIn ?? 'not set'}`,
+      line: `resource ${gone ? 'gone' : 'there'} at ${rv}, auto-restart ${optIn ?? 'not set'}, status of item version ${recorded ?? '?'}`,
     })),
     ...(history.secrets.get(name) ?? []).map(({ at, rv, gone, uid, state }) => ({
       at,

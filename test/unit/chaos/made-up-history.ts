@@ -1,11 +1,11 @@
-import type { History, Intervention, PodState, SecretState, Version, WorkloadState } from '../../chaos/history.ts';
+import type { History, Intervention, PodState, ResourceState, SecretState, Version, WorkloadState } from '../../chaos/history.ts';
 import type { Use } from '../../chaos/world.ts';
 
 /** A history that is told step by step. Each step is one write, a second after the one before. */
 export interface Story {
   /** The item `db` holds this from now on. */
   item(data: Readonly<Record<string, string>>): Story;
-  /** A version of the resource `db`, which owns the Secret unless it says otherwise. */
+  /** A version of the resource `db`, which owns the Secret unless it says otherwise, and whose status has the present version of the item. */
   resource(optIn?: string, uid?: string): Story;
   noResource(): Story;
   /** A version of the Secret `db`. */
@@ -36,7 +36,7 @@ export function story(): Story {
   let rv = 100n;
   const items: { at: number; data: Readonly<Record<string, string>> }[] = [];
   const secrets: Version<SecretState>[] = [];
-  const resources: { at: number; rv: bigint; gone: boolean; uid: string; state: { optIn: string | undefined } }[] = [];
+  const resources: Version<ResourceState>[] = [];
   const workloads: Version<WorkloadState>[] = [];
   const pods = new Map<string, PodState>();
   const interventions: Intervention[] = [];
@@ -55,11 +55,11 @@ export function story(): Story {
       return told;
     },
     resource(optIn, uid = 'owner') {
-      resources.push({ ...next(), gone: false, uid, state: { optIn } });
+      resources.push({ ...next(), gone: false, uid, state: { optIn, recorded: String(items.length) } });
       return told;
     },
     noResource() {
-      resources.push({ ...next(), gone: true, uid: resources.at(-1)?.uid ?? '', state: { optIn: undefined } });
+      resources.push({ ...next(), gone: true, uid: resources.at(-1)?.uid ?? '', state: { optIn: undefined, recorded: undefined } });
       return told;
     },
     secret(data, { uid = 'secret', owner = 'owner', revision = 0, itemVersion = String(items.length) } = {}) {

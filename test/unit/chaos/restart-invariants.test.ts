@@ -45,6 +45,13 @@ describe('changes of values', () => {
     expect(valueChanges(moved.history(), 'db')).toMatchObject([{ keys: [], unknown: true }]);
   });
 
+  it('are of unknown extent when a Secret was deleted before the status knew of its version', () => {
+    const missed = rotated().noSecret().secret(second, { uid: 'other', revision: 9 });
+    expect(valueChanges(missed.history(), 'db').at(-1)).toMatchObject({ keys: [], unknown: true, revision: 9 });
+    const known = rotated().resource().noSecret().secret(second, { uid: 'other', revision: 5 });
+    expect(valueChanges(known.history(), 'db')).toHaveLength(1);
+  });
+
   it('begin anew with a new resource whose Secret is a new one', () => {
     const told = begun().item(second).noResource().noSecret().resource().secret(second, { uid: 'other', owner: 'new' });
     expect(valueChanges(told.history(), 'db')).toStrictEqual([]);
