@@ -26,7 +26,7 @@ export interface Credentials {
   authenticate(): Promise<Authentication>;
 }
 
-/** Starts from the files again, forgetting every cached token. @throws Error when the kubeconfig is unreadable or names no cluster */
+/** Starts from the files again, forgetting every cached token. @throws Error when the kubeconfig is unreadable or names no cluster, or no URL of it */
 export type LoadCredentials = () => Credentials;
 
 /** From `file`, or without one from `KUBECONFIG`, `~/.kube/config`, or the service account of the pod. */
@@ -41,6 +41,7 @@ export function credentialsFrom(file?: string): LoadCredentials {
     if (nothing) throw new Error('there is neither a kubeconfig nor a service account: set KUBECONFIG');
     if (cluster === null)
       throw new Error('the kubeconfig has no current context with a cluster: choose one with `kubectl config use-context`');
+    if (!URL.canParse(cluster.server)) throw new Error("the server of the kubeconfig's cluster is no URL such as https://10.96.0.1:443");
     const tokenFile = tokenFileOf(config.getCurrentUser()?.name, file);
     return {
       server: cluster.server.replace(/\/$/, ''),
