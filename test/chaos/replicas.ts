@@ -7,6 +7,7 @@ import {
 } from '../support/bundled-operator.ts';
 import type { Death } from './audit-invariant.ts';
 import type { Interval } from './history.ts';
+import type { Leader } from './leader-invariant.ts';
 import type { Ending } from './process-invariants.ts';
 import type { ReplicaChoice } from './schedule.ts';
 
@@ -18,6 +19,8 @@ export interface Replicas {
   freezeLeader(ms: number): Promise<boolean>;
   /** Where the one is that is meant; `a` where nobody runs. */
   placeOf(choice: ReplicaChoice): Place;
+  /** All that have led. */
+  leaders(): readonly Leader[];
   /** When somebody led and was not stopped. */
   leading(): readonly Interval[];
   readonly endings: readonly Ending[];
@@ -41,6 +44,7 @@ export interface Replicas {
 
 interface Life {
   readonly name: string;
+  readonly place: Place;
   readonly operator: BundledOperator;
   ledFrom: number | undefined;
   endedAt: number | undefined;
@@ -71,7 +75,7 @@ export async function startReplicas({ optionsOf, log }: ReplicasOptions): Promis
     starts += 1;
     const name = `${place}-${starts}`;
     const operator = await startBundledOperator({ ...optionsOf(place), name });
-    const life: Life = { name, operator, ledFrom: undefined, endedAt: undefined, sent: undefined, stops: [] };
+    const life: Life = { name, place, operator, ledFrom: undefined, endedAt: undefined, sent: undefined, stops: [] };
     lives.push(life);
     current.set(place, life);
     operator.reconciling.then(
@@ -137,6 +141,7 @@ export async function startReplicas({ optionsOf, log }: ReplicasOptions): Promis
       return heir !== undefined;
     },
     placeOf: (choice) => find(choice)?.[0] ?? 'a',
+    leaders: () => lives.flatMap(({ name, place, ledFrom, endedAt }) => (ledFrom === undefined ? [] : [{ name, place, ledFrom, endedAt }])),
     leading: () => lives.flatMap(ledParts),
     endings,
     deaths: () =>

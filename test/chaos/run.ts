@@ -23,6 +23,7 @@ import { createDisturber, type Disturber, writeToken } from './disturber.ts';
 import type { Gap, History, Interval } from './history.ts';
 import { merge, subtract } from './intervals.ts';
 import { heapIsBack, type HeapCompared, noCanaries, nobodyCrashed, nothingIsLeft } from './process-invariants.ts';
+import { nobodyWritesTooLate, type SentWrite } from './leader-invariant.ts';
 import { type Recorder, startRecorder } from './recorder.ts';
 import { type Place, type Replicas, startReplicas } from './replicas.ts';
 import { countChanges, countRolls, noRestartLost, noRestartRepeated } from './restart-invariants.ts';
@@ -84,6 +85,7 @@ export async function runChaos(options: RunOptions): Promise<readonly Finding[]>
   const errors: Violation[] = [];
   const restless: Violation[] = [];
   const heaps: HeapCompared[] = [];
+  const late: Violation[] = [];
   const endLoops = beginLoops(stage, texts);
   end.defer(endLoops);
   for (const round of roundsOf(schedule.steps, duration)) {
@@ -91,6 +93,7 @@ export async function runChaos(options: RunOptions): Promise<readonly Finding[]>
     await carryOut(round, stage, watchProcesses, errors, log);
     log('it is let alone');
     const reason = await restlessness(stage);
+    late.push(...nobodyWritesTooLate(replicas.leaders(), takeWrites(proxies)));
     log(reason ?? 'it is calm');
     if (reason !== undefined) {
       restless.push({ object: `after ${round.to / 1_000} s`, detail: reason });
@@ -143,6 +146,7 @@ export async function runChaos(options: RunOptions): Promise<readonly Finding[]>
     found('a Secret equals its item', secretsEqualItems(history)),
     found('a Secret stays whole', secretsStay(history)),
     found('a Secret comes back', secretsComeBack(history, over)),
+    found('nobody writes when another one leads', late),
     found('no restart is lost', noRestartLost(history)),
     found('no restart is repeated, and no repair rolls anybody', noRestartRepeated(history)),
     found('no process ends by itself, but for the loss of its lease', nobodyCrashed(replicas.endings)),
@@ -228,6 +232,16 @@ function roundsOf(steps: readonly Scheduled[], duration: number): readonly Round
   return Array.from({ length: Math.ceil(duration / roundTime) }, (_, index) => {
     const [from, to] = [index * roundTime, Math.min((index + 1) * roundTime, duration)];
     return { from, to, steps: steps.filter(({ at }) => at >= from && at < to) };
+  });
+}
+
+/** What the replicas have written since the last time. */
+function takeWrites(proxies: Stage['proxies']): readonly SentWrite[] {
+  return (['a', 'b'] as const).flatMap((place) => {
+    const { requests } = proxies[place];
+    const writes = requests.writes().map((write) => ({ ...write, place }));
+    requests.reset();
+    return writes;
   });
 }
 

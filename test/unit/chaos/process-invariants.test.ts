@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { LoggedRequest } from '../../../dev/connect-server/requests.ts';
 import type { AuditRecord } from '../../../src/observability/audit-record.ts';
 import { auditIsComplete, versionsAreOnRecord } from '../../chaos/audit-invariant.ts';
+import { nobodyWritesTooLate } from '../../chaos/leader-invariant.ts';
 import { heapIsBack, heapMargin, noCanaries, nobodyCrashed, nothingIsLeft } from '../../chaos/process-invariants.ts';
 import { story } from './made-up-history.ts';
 
@@ -81,6 +82,23 @@ describe('the audit is complete', () => {
     expect(details([request(one), request(two)], [record(one, 1), record(two, 3)], [])).toStrictEqual([
       expect.stringContaining('2 up to number 3'),
     ]);
+  });
+});
+
+const write = (place: 'a' | 'b', at: number) => ({ place, at, method: 'PUT', path: '/p' });
+
+describe('leaders', () => {
+  const old = { name: 'a-1', place: 'a', ledFrom: 1_000, endedAt: 9_000 } as const;
+  const heir = { name: 'b-1', place: 'b', ledFrom: 5_000, endedAt: undefined } as const;
+
+  it('write until another one leads', () => {
+    expect(nobodyWritesTooLate([old, heir], [write('a', 2_000), write('b', 6_000), write('a', 9_500)])).toStrictEqual([]);
+    expect(nobodyWritesTooLate([old], [write('a', 6_000)])).toStrictEqual([]);
+  });
+
+  it('and not afterwards', () => {
+    expect(nobodyWritesTooLate([old, heir], [write('a', 8_000)])).toMatchObject([{ object: 'a-1' }]);
+    expect(nobodyWritesTooLate([heir, old], [write('a', 8_000), write('a', 8_001)])).toHaveLength(2);
   });
 });
 
