@@ -2,7 +2,7 @@ import { editMark, type History, type Interval, presentOf, sameData, type Secret
 import { merge, subtract } from './intervals.ts';
 import { clock, describeDifference, secretHistory, type Violation } from './violation.ts';
 
-/** How long a Secret may be missing while all that it needs answers, in milliseconds: runs show up to 20, on a busy machine. */
+/** How long a Secret may be missing while all that it needs answers, in milliseconds: runs show up to 83, on a busy machine. */
 export const absenceAllowed = 1_500;
 /** After an outage, or a change of leader, so much does not count: the gate, and watches that are opened anew, have pauses of five seconds. */
 export const warmUp = 6_000;
