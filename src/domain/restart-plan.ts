@@ -68,18 +68,19 @@ export function planRestart(secrets: readonly ConsumedSecret[], { adopted, rolle
   const changed: KeysOfSecret[] = [];
   for (const { name, consumed, revisedAt, restarts } of secrets) {
     const entry = knownRevision(name, { adopted, rolled });
-    if (consumed === undefined || !restarts) {
-      // A Secret that is away for a moment may come back changed. Opted out, an entry in the template stays there until the next roll:
-      // one beside it keeps up with the Secret, so that opting in again does not roll for what happened in between.
-      const kept = restarts ? revisionOf(adopted, name) : revisionOf(rolled, name);
-      if (kept !== undefined) stated[name] = known[name] = restarts ? kept : Math.max(entry ?? 0, consumed?.revision ?? 0);
+    if (!restarts) {
+      // An entry in the template stays there until the next roll: one beside it keeps up with the Secret, so that opting in again does not
+      // roll for what happened in between.
+      if (revisionOf(rolled, name) !== undefined) stated[name] = known[name] = Math.max(entry ?? 0, consumed?.revision ?? 0);
       continue;
     }
-    const { revision } = consumed;
+    // A Secret that is away for a moment may come back changed, or as it was: whatever else rolls the workload meanwhile, its entry stays.
+    const revision = consumed?.revision ?? entry;
+    if (revision === undefined) continue;
     known[name] = Math.max(entry ?? 0, revision);
     const own = entry === undefined ? revision : revisionOf(adopted, name);
     if (own !== undefined) stated[name] = own;
-    if (revision === 0 || (entry !== undefined && entry >= revision)) continue;
+    if (consumed === undefined || revision === 0 || (entry !== undefined && entry >= revision)) continue;
     const outdated = isOutdated(entry, { revision, revisedAt }, age);
     if (outdated === undefined) return { action: 'read-birth' };
     if (outdated) changed.push({ secret: name, keys: consumed.changedSince(Math.max(entry ?? 0, (age.birth ?? 0) - birthWindow)) });

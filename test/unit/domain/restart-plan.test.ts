@@ -158,6 +158,15 @@ describe('a workload that consumes a Secret', () => {
     expect(planRestart(db(rotation), known, { birth: rotation - 3_600 * second })).toEqual(roll);
   });
 
+  it('keeps it through a roll for another Secret, too, and is not rolled once more when the first comes back as it was', () => {
+    const known = { ...nothing, rolled: { db: 5, tls: 5 } };
+    const plan = planRestart([...db(undefined), consumed('tls', rotation)], known, { birth: 5 });
+    expect(plan).toEqual({ action: 'roll', known: { db: 5, tls: rotation }, changed: [{ secret: 'tls', keys: ['password'] }] });
+    expect(planRestart([...db(5), consumed('tls', rotation)], { ...nothing, rolled: { db: 5, tls: rotation } }, {})).toEqual({
+      action: 'none',
+    });
+  });
+
   it('keeps up with a Secret it opted out of after a roll, so that opting in again rolls nothing', () => {
     const known = { adopted: {}, rolled: { db: 5 } };
     const plan = planRestart(db(rotation, false), known, {});
