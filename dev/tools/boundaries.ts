@@ -39,7 +39,7 @@ const PURE_PARTS = new Set(['domain', 'api']);
 const PURE_PACKAGES = new Set(['zod']);
 
 /** The only files that may ask the machine for the time or for chance; all others are passed them. */
-const AMBIENT_FILES = new Set(['src/runtime/clock.ts', 'src/runtime/random.ts']);
+const AMBIENT_FILES = new Set(['src/runtime/clock.ts', 'src/runtime/event-loop-lag.ts', 'src/runtime/random.ts']);
 const AMBIENT: readonly (readonly [pattern: RegExp, name: string])[] = [
   [/\bDate\.now\b/g, 'Date.now'],
   [/\bnew\s+Date\b(?!\s*\(\s*[^)\s])/g, 'new Date()'],

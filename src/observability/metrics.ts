@@ -2,6 +2,7 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 import { leaseName } from '../api/names.ts';
 import { type RestartResult, type SecretWriteResult, type WaitReason, waitReasons } from '../api/outcomes.ts';
 import { connectReasons, type Reason } from '../api/reasons.ts';
+import { watchEventLoop } from '../runtime/event-loop-lag.ts';
 import type { WorkQueue, WorkQueueObserver } from '../runtime/work-queue.ts';
 import { type ControllerName, type MetricDefinition, type MetricName, metricTable, processMetrics } from './metric-table.ts';
 
@@ -218,9 +219,32 @@ let ofProcess: Registry | undefined;
 function metricsOfProcess(): Registry {
   if (ofProcess === undefined) {
     ofProcess = new Registry();
-    collectDefaultMetrics({ register: ofProcess });
+    // prom-client's own watch over the event loop wakes the process a hundred times in a second, and takes the time between for delay.
+    collectDefaultMetrics({ register: ofProcess, eventLoopMonitoringPrecision: day });
+    addEventLoopLag(ofProcess);
   }
   return ofProcess;
+}
+
+/** In milliseconds. */
+const day = 86_400_000;
+
+function addEventLoopLag(registry: Registry): void {
+  const [mean, p99] = ['nodejs_eventloop_lag_mean_seconds', 'nodejs_eventloop_lag_p99_seconds'] as const;
+  const lag = watchEventLoop();
+  for (const name of [mean, p99]) registry.removeSingleMetric(name);
+  const late = new Gauge({ name: p99, help: processMetrics[p99], registers: [] });
+  const usual = new Gauge({
+    name: mean,
+    help: processMetrics[mean],
+    registers: [],
+    collect() {
+      const seen = lag();
+      this.set(seen.mean);
+      late.set(seen.p99);
+    },
+  });
+  for (const metric of [usual, late]) registry.registerMetric(metric);
 }
 
 /** A request without an answer is counted as client-go does. */
