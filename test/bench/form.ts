@@ -20,7 +20,10 @@ export interface Form {
   readonly quietPolls: number;
   /** Seconds between them. */
   readonly quietInterval: number;
-  /** Seconds from the start of the process until that begins: V8 tidies up once after a start, which tells nothing of an hour. */
+  /**
+   * Seconds from the start of the process until that begins. V8 tidies up once, half a minute after a start, which tells nothing of an hour: the
+   * window is before it, or well after.
+   */
   readonly quietSettling: number;
   /** How often each number of items is rotated, at the default interval and at one second. */
   readonly rotations: { readonly atDefault: Rounds; readonly atOneSecond: Rounds };
@@ -60,10 +63,10 @@ export const forms: Readonly<Record<Form['name'], Form>> = {
     restarts: 3,
     quietPolls: 2,
     quietInterval: defaultInterval,
-    quietSettling: 25,
-    rotations: { atDefault: { one: 0, tenth: 1, all: 0 }, atOneSecond: { one: 5, tenth: 2, all: 1 } },
+    quietSettling: 5,
+    rotations: { atDefault: { one: 0, tenth: 0, all: 0 }, atOneSecond: { one: 5, tenth: 2, all: 1 } },
     fanOuts: 1,
-    settling: 8,
+    settling: 16,
   },
   full: {
     name: 'full',
@@ -73,7 +76,7 @@ export const forms: Readonly<Record<Form['name'], Form>> = {
     restarts: 10,
     quietPolls: 12,
     quietInterval: defaultInterval,
-    quietSettling: 25,
+    quietSettling: 45,
     rotations: { atDefault: { one: 3, tenth: 3, all: 3 }, atOneSecond: { one: 10, tenth: 10, all: 10 } },
     fanOuts: 3,
     settling: 25,
