@@ -11,7 +11,7 @@ import { createSemaphore } from '../runtime/semaphore.ts';
 import { askedDelay, transportCode } from '../runtime/transport.ts';
 import { createConnectAgent, timeouts, transportCure } from './agent.ts';
 import { createGate, type Gate, type Outage, type Verdict } from './gate.ts';
-import { connectIdPattern, itemSchema, itemSummaryListSchema, vaultListSchema, type WireItem } from './schema.ts';
+import { connectIdPattern, itemContentSchema, itemSummaryListSchema, vaultListSchema, type WireItem } from './schema.ts';
 import type { AccessToken, ConnectToken } from './token.ts';
 
 /**
@@ -246,7 +246,7 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
       const path = `v1/vaults/${checkedId(vaultId)}/items/${checkedId(itemId)}`;
       const route = '/v1/vaults/{vault}/items/{item}';
       return await get({ route, path, limit: limits.item, vaultId, witness }, signal, (body, noteVersion) => {
-        const wire = parsed(body, itemSchema, route);
+        const wire = parsed(body, itemContentSchema, route);
         if (wire.id !== itemId || wire.vault.id !== vaultId) throw protocolFailure(route, 'another item than was asked for');
         noteVersion(wire.version);
         if (!isGone(wire.state)) return toItem(wire);

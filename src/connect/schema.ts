@@ -86,7 +86,13 @@ export const itemSchema = itemSummarySchema.extend({
   fields: listOf(fieldSchema),
   files: listOf(fileSchema),
 });
-export type WireItem = z.infer<typeof itemSchema>;
+
+/** An item, of which no more is checked and kept than a Secret is made of: neither a secret of one-time passwords nor the content of a file. */
+export const itemContentSchema = itemSchema.pick({ id: true, vault: true, urls: true, tags: true, version: true, state: true }).extend({
+  fields: listOf(fieldSchema.pick({ label: true, type: true, value: true })),
+  files: listOf(fileSchema.pick({ id: true, name: true, size: true })),
+});
+export type WireItem = z.infer<typeof itemContentSchema>;
 
 export const errorResponseSchema = z.object({ status: z.int(), message: z.string() });
 export type WireError = z.infer<typeof errorResponseSchema>;
