@@ -15,26 +15,32 @@ export interface ValueChange {
 
 /**
  * The changes of a Secret's values, in order. What the client wrote and what repaired that is none, nor is the first version, nor that for a new
- * resource whose Secret is a new one.
+ * resource whose Secret is a new one. But where the client made that one, what stood in it has changed.
  */
 export function valueChanges(history: History, secret: string): readonly ValueChange[] {
   const changes: ValueChange[] = [];
   let last: Version<SecretState> | undefined;
   let touched = false;
   const held = new Set((history.items.get(secret) ?? []).map(({ data }) => canonical(data)));
-  for (const version of history.secrets.get(secret) ?? []) {
+  const versions = history.secrets.get(secret) ?? [];
+  for (const [index, version] of versions.entries()) {
     // What the client writes is in no item.
     if (version.gone || !held.has(canonical(version.state.data))) {
       touched = true;
       continue;
     }
     const begins = last === undefined || (last.uid !== version.uid && !shareOwner(last, version));
-    if (!begins && last !== undefined) {
+    const adopted = adoptedBy(history, version, secret, versions[index - 1]);
+    if (adopted !== undefined) {
+      const keys = differingKeys(adopted.data, version.state.data);
+      changes.push({ secret, at: version.at, rv: version.rv, keys, unknown: false, revision: version.state.revision });
+    } else if (!begins && last !== undefined) {
       const unknown = touched || last.uid !== version.uid;
       const keys = differingKeys(last.state.data, version.state.data);
       const { itemVersion } = version.state;
       const moved =
-        last.state.itemVersion !== itemVersion || (last.uid !== version.uid && recordedBefore(history, version, secret) !== itemVersion);
+        last.state.itemVersion !== itemVersion ||
+        (last.uid !== version.uid && (recordedBefore(history, version, secret) ?? itemVersion) !== itemVersion);
       if (keys.length > 0 || (unknown && moved)) {
         changes.push({ secret, at: version.at, rv: version.rv, keys, unknown, revision: version.state.revision });
       }
@@ -46,9 +52,22 @@ export function valueChanges(history: History, secret: string): readonly ValueCh
 }
 
 /** What the status said when a Secret was made anew: all that was known of the one before, whose last version it may have missed. */
-function recordedBefore(history: History, { rv, state }: Version<SecretState>, secret: string): string | undefined {
-  const resource = (history.resources.get(secret) ?? []).findLast((one) => one.rv < rv);
-  return resource?.state.recorded ?? state.itemVersion;
+function recordedBefore(history: History, { rv }: Version<SecretState>, secret: string): string | undefined {
+  return (history.resources.get(secret) ?? []).findLast((one) => one.rv < rv)?.state.recorded;
+}
+
+/**
+ * What stood in a Secret that was not the operator's before this version of it, while the status knew of none: pods may have started with it, and
+ * what they had before is not known.
+ */
+function adoptedBy(
+  history: History,
+  version: Version<SecretState>,
+  secret: string,
+  before: Version<SecretState> | undefined,
+): SecretState | undefined {
+  if (before === undefined || before.gone || before.uid !== version.uid || before.state.itemVersion !== undefined) return undefined;
+  return recordedBefore(history, version, secret) === undefined ? before.state : undefined;
 }
 
 function canonical(data: Readonly<Record<string, string>>): string {

@@ -7,12 +7,16 @@ export interface Story {
   item(data: Readonly<Record<string, string>>): Story;
   /** A version of the resource `db`, which owns the Secret unless it says otherwise, and whose status has the present version of the item. */
   resource(optIn?: string, uid?: string): Story;
+  /** A new resource `db`, whose status says nothing yet. */
+  newResource(uid: string): Story;
   noResource(): Story;
   /** A version of the Secret `db`. */
   secret(
     data: Readonly<Record<string, string>>,
     more?: { readonly uid?: string; readonly owner?: string; readonly revision?: number; readonly itemVersion?: string },
   ): Story;
+  /** A Secret `db` that somebody else makes, for it to be adopted. */
+  foreignSecret(data: Readonly<Record<string, string>>, uid: string): Story;
   noSecret(): Story;
   /** A version of the workload `app`, which has opted in and consumes all of `db` unless it says otherwise. */
   workload(more?: { readonly uid?: string; readonly optIn?: string; readonly uses?: readonly Use[] }): Story;
@@ -58,12 +62,20 @@ export function story(): Story {
       resources.push({ ...next(), gone: false, uid, state: { optIn, recorded: String(items.length) } });
       return told;
     },
+    newResource(uid) {
+      resources.push({ ...next(), gone: false, uid, state: { optIn: undefined, recorded: undefined } });
+      return told;
+    },
     noResource() {
       resources.push({ ...next(), gone: true, uid: resources.at(-1)?.uid ?? '', state: { optIn: undefined, recorded: undefined } });
       return told;
     },
     secret(data, { uid = 'secret', owner = 'owner', revision = 0, itemVersion = String(items.length) } = {}) {
       secrets.push({ ...next(), gone: false, uid, state: { data, owners: [owner], revision, itemVersion } });
+      return told;
+    },
+    foreignSecret(data, uid) {
+      secrets.push({ ...next(), gone: false, uid, state: { data, owners: [], revision: 0, itemVersion: undefined } });
       return told;
     },
     noSecret() {

@@ -21,6 +21,16 @@ const rotated = (...args: Parameters<typeof begun>) =>
   begun(...args)
     .item(second)
     .secret(second, { revision: 5 });
+/** Its resource and Secret are gone, and somebody makes a Secret for the next resource to adopt. */
+const taken = (...args: Parameters<typeof begun>) =>
+  begun(...args)
+    .noResource()
+    .noSecret()
+    .newResource('new')
+    .outage(optInDelay)
+    .item(second)
+    .foreignSecret(edited, 'other');
+const adopted = (...args: Parameters<typeof begun>) => taken(...args).secret(second, { uid: 'other', owner: 'new', revision: 9 });
 const passwords: readonly Use[] = [{ secret: 'db', keys: ['password'], by: 'env' }];
 const users: readonly Use[] = [{ secret: 'db', keys: ['user'], by: 'files' }];
 const unasked = 'and nothing that it consumes had changed';
@@ -57,6 +67,17 @@ describe('changes of values', () => {
     expect(valueChanges(told.history(), 'db')).toStrictEqual([]);
     const kept = begun().item(second).noResource().resource().secret(second, { owner: 'new' });
     expect(valueChanges(kept.history(), 'db')).toHaveLength(1);
+  });
+
+  it('are, when the new Secret is one that somebody made, what differs from that', () => {
+    expect(valueChanges(adopted().history(), 'db')).toMatchObject([{ keys: ['password'], unknown: false, revision: 9 }]);
+    const removed = taken().noSecret().secret(second, { uid: 'third', owner: 'new' });
+    expect(valueChanges(removed.history(), 'db')).toStrictEqual([]);
+  });
+
+  it('are none, when the status knew of the version that such a Secret gets', () => {
+    const told = begun().noSecret().foreignSecret(edited, 'other').secret(first, { uid: 'other' });
+    expect(valueChanges(told.history(), 'db')).toStrictEqual([]);
   });
 });
 
@@ -100,6 +121,12 @@ describe('no restart is lost', () => {
     expect(noRestartLost(decided.history())).toHaveLength(1);
   });
 
+  it('and it is when pods may have what somebody wrote into a Secret before it was adopted', () => {
+    expect(noRestartLost(adopted().history())).toHaveLength(1);
+    expect(noRestartLost(adopted(users).history())).toStrictEqual([]);
+    expect(noRestartLost(adopted().roll().noPod().pod('new').history())).toStrictEqual([]);
+  });
+
   it('and it is for who was born into a rotation', () => {
     const told = story().item(first).resource().secret(first).workload().pod().item(second).secret(second, { revision: 5 });
     expect(noRestartLost(told.history())).toHaveLength(1);
@@ -129,6 +156,12 @@ describe('no restart is repeated', () => {
 
   it('unless what pods have is unknown', () => {
     expect(problems(begun(users).item(second).secret(edited).secret(second, { revision: 5 }).roll())).toStrictEqual([]);
+  });
+
+  it('unless pods may have what somebody wrote into a Secret before it was adopted', () => {
+    expect(problems(adopted().roll())).toStrictEqual([]);
+    expect(problems(adopted().roll().roll())).toStrictEqual([unasked]);
+    expect(problems(adopted(users).roll())).toStrictEqual([repaired]);
   });
 
   it('and a change long before the workload was made asks for nothing', () => {

@@ -231,6 +231,18 @@ describe('revisions', () => {
     const plan = planSecret(claim({ record: known }), item({ a: '2', b: '1' }), secret({ a: '1', b: '1' }, state), now);
     expect(revisionsIn(plan)).toEqual(all ? { '*': now } : { a: now });
   });
+
+  it('move for what differs in a Secret that somebody else made, when it is adopted', () => {
+    const foreign = {
+      annotations: { 'keyturn.dev/adopt': 'true' },
+      labels: {},
+      ownerReferences: [],
+      dataWriters: 'editor 2',
+      writtenByUs: false,
+    };
+    const plan = planSecret(claim({ record: {} }), item({ a: '2', b: '1', c: '1' }), secret({ a: '1', b: '1' }, foreign), now);
+    expect([revisionsIn(plan), writeOf(plan).rotates]).toEqual([{ a: now, c: now }, true]);
+  });
 });
 
 describe('the times at which revisions were written', () => {
