@@ -99,7 +99,7 @@ export async function runReflector<T extends ObjectMeta>(options: ReflectorOptio
         await pause(clock, delay, signal);
         continue;
       }
-      if (error.status === 410 || error.status === 403) listed = false;
+      if (isRefused(error)) listed = false;
       if (error.status === 403) synced = false;
       failures = start !== undefined && clock.monotonic() - start >= shortestWatch ? 1 : failures + 1;
       const delay = Math.max(backoffDelay(failures, backoff, random), error.retryAfter ?? 0);
@@ -108,6 +108,14 @@ export async function runReflector<T extends ObjectMeta>(options: ReflectorOptio
     }
     if (start !== undefined && !heard && clock.monotonic() - start >= silentWatch) listed = false;
   }
+}
+
+/**
+ * True when the same request would be refused again: for a watch that may be because of where it begins, which a list tells anew.
+ * Neither a token nor the load of the server says anything of that.
+ */
+function isRefused({ status }: KubeError): boolean {
+  return status >= 400 && status < 500 && ![401, 408, 429].includes(status);
 }
 
 /** True for a collection that is not there, or not for us. */
@@ -218,10 +226,12 @@ function isEvent(value: unknown): value is WireEvent {
   return value.type === 'ERROR' ? typeof value.object === 'object' && value.object !== null : isObject(value.object);
 }
 
-/** True for what has a place in the history of the collection: objects, bookmarks and lists. */
+/** True for what has a place in the history of the collection that a watch can begin at: objects, bookmarks and lists. */
 function isObject(value: unknown): boolean {
   const metadata = typeof value === 'object' && value !== null && 'metadata' in value ? value.metadata : undefined;
-  return typeof metadata === 'object' && metadata !== null && 'resourceVersion' in metadata && typeof metadata.resourceVersion === 'string';
+  const version = typeof metadata === 'object' && metadata !== null && 'resourceVersion' in metadata ? metadata.resourceVersion : undefined;
+  // Half of a sign has no place in a URL.
+  return typeof version === 'string' && version.isWellFormed();
 }
 
 function accept(kind: string, metadataOnly = false): string {

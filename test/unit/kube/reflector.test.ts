@@ -212,6 +212,7 @@ describe('a watch', () => {
     ['an event without an object', '{"type":"ADDED"}\n'],
     ['an object without metadata', event('ADDED', {})],
     ['an object without a version', event('MODIFIED', { metadata: { name: 'x' } })],
+    ['a version that no URL can hold', event('BOOKMARK', { metadata: { resourceVersion: '\ud800' } })],
     ['an error of the server', event('ERROR', { code: 500, reason: 'InternalError', metadata: {} })],
     ['an error without a code', event('ERROR', {})],
   ])('goes on from where it was after %s', async (_, line) => {
@@ -240,6 +241,24 @@ describe('a watch', () => {
     await untilHeld('b@20', 'c@21');
     expect((await api.next()).query.get('resourceVersion')).toBe('30');
     expect(onSynced).toHaveBeenCalledTimes(1);
+  });
+
+  it.each([400, 414, 431])('that is refused where it begins, with %i, lists anew', async (status) => {
+    const { api, listed, failure, untilHeld } = await reflect();
+    (await listed(5, object('a', 1))).answer(status, {});
+    expect((await failure()).error.status).toBe(status);
+    (await api.next()).answer(200, list(30, [object('b', 20)]));
+    await untilHeld('b@20');
+    expect((await api.next()).query.get('resourceVersion')).toBe('30');
+  });
+
+  it.each([401, 429, 500])('that is refused for now, with %i, goes on from where it was', async (status) => {
+    const { api, listed, failure } = await reflect();
+    const watch = await listed(5);
+    watch.answer(status, {});
+    if (status === 401) (await api.next()).answer(status, {});
+    await failure();
+    expect((await api.next()).query.get('resourceVersion')).toBe('5');
   });
 });
 
