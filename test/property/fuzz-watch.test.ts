@@ -98,6 +98,8 @@ afterAll(async () => {
   await new Promise((resolve) => server.close(resolve));
 });
 
+/** More than it fails for any list and watch that is got over: one that is not would be tried again for ever. */
+const mostFailures = 50;
 const latest = '9'.repeat(30);
 const good: WireObject = { metadata: { namespace: 'shop', name: 'good', uid: 'u', resourceVersion: latest } };
 
@@ -157,6 +159,7 @@ async function follow(client: KubeClient, clock: ReturnType<typeof createFakeClo
       onSynced: () => {},
       onFailure: (error, _, delay) => {
         failures.push(error);
+        if (failures.length > mostFailures) recovered.reject(new Error(`it does not get over ${error.status} ${error.reason}`));
         // The pause begins when this returns.
         setImmediate(() => clock.advance(delay));
       },
