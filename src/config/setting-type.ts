@@ -157,13 +157,18 @@ export type VaultPolicy = readonly { readonly namespaces: readonly string[]; rea
 
 /** A name of a namespace in which `*` is any text. */
 const namespacePattern = z.string('must be a text').regex(/^[-a-z0-9*]{1,63}$/, 'must be a name of a namespace, in which * is any text');
-const vaultName = z.string('must be a text, in quotes when it looks like a number').trim().min(1, 'must not be empty');
+/** Not zod's own `min`: that looks at the length of anything that has one, and a map whose key is `length` may throw. */
+const hasSome = ({ length }: string | readonly unknown[]): boolean => length > 0;
+const vaultName = z.string('must be a text, in quotes when it looks like a number').trim().refine(hasSome, 'must not be empty');
 const filled = 'must be a list with at least one entry';
 
 export const vaultPolicy: SettingType<VaultPolicy> = {
   schema: z.array(
     z.strictObject(
-      { namespaces: z.array(namespacePattern, filled).min(1, filled), vaults: z.array(vaultName, filled).min(1, filled) },
+      {
+        namespaces: z.array(namespacePattern, filled).refine(hasSome, filled),
+        vaults: z.array(vaultName, filled).refine(hasSome, filled),
+      },
       'must be an entry with namespaces and vaults',
     ),
     'must be a list of entries with namespaces and vaults',

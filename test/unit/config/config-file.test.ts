@@ -195,6 +195,13 @@ describe('the vault policy', () => {
     ['[{namespaces: [a], vaults: [1]}]', ['vaultPolicy[0].vaults[0] must be a text, in quotes when it looks like a number']],
     ['[{namespaces: [a], vaults: [" "]}]', ['vaultPolicy[0].vaults[0] must not be empty']],
     [
+      '[{namespaces: {length: {toString: null}}, vaults: [{length: {valueOf: 1, toString: 1}}]}]',
+      [
+        'vaultPolicy[0].namespaces must be a list with at least one entry',
+        'vaultPolicy[0].vaults[0] must be a text, in quotes when it looks like a number',
+      ],
+    ],
+    [
       '[{namespaces: [a], vaults: [a], vault: x}, {vaults: []}]',
       [
         'vaultPolicy[0] may have namespaces and vaults, and not "vault"',
