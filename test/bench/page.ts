@@ -6,7 +6,8 @@ import type { Raw, Result } from './result.ts';
 import { figure, type Row } from './terminal-table.ts';
 
 /** Why a target is missed, for those that are: the cause that a profile showed, and why it stays. */
-const remarks: Partial<Readonly<Record<BenchmarkName, string>>> = {};
+type Remarks = Partial<Readonly<Record<BenchmarkName, string>>>;
+const ourRemarks: Remarks = {};
 
 const charts = [
   {
@@ -26,8 +27,11 @@ const charts = [
   },
 ] as const;
 
-/** The files of docs/benchmarks/ by their names, made of nothing but the results. @throws Error when they have no entry `machine` */
-export function benchmarkFiles(results: readonly Result[]): ReadonlyMap<string, string> {
+/**
+ * The files of docs/benchmarks/ by their names, made of the results and the remarks alone.
+ * @throws Error when there is no entry `machine`, or a benchmark misses its target and no remark says why
+ */
+export function benchmarkFiles(results: readonly Result[], remarks: Remarks = ourRemarks): ReadonlyMap<string, string> {
   const machine = results.find(({ name }) => name === 'machine');
   if (machine === undefined) throw new Error('the results have no entry "machine": make them with `make bench ARGS="--json FILE"`');
   const form = forms[machine.raw['form'] as Form['name']];
@@ -38,7 +42,7 @@ export function benchmarkFiles(results: readonly Result[]): ReadonlyMap<string, 
   const drawn = charts.map(
     ({ file, title, includes }) => [file, barChart(title, rows.filter(({ benchmark }) => includes(benchmark)).flatMap(barsOf))] as const,
   );
-  return new Map([['README.md', pageOf(rows, machine, form)], ...drawn]);
+  return new Map([['README.md', pageOf(rows, machine, form, remarks)], ...drawn]);
 }
 
 /** None without a target: there is nothing to draw it against. */
@@ -49,7 +53,7 @@ function barsOf({ result: { name, value, unit, target } }: Row): readonly Bar[] 
   return [{ label: name, part, note: `${figure(value, unit)} (≤ ${figure(target, unit)})` }];
 }
 
-function pageOf(rows: readonly Row[], machine: Result, form: Form): string {
+function pageOf(rows: readonly Row[], machine: Result, form: Form, remarks: Remarks): string {
   const withPeer = rows.some(({ result }) => result.peer !== undefined);
   const missed = rows.filter(({ result }) => result.met === false);
   return [
@@ -73,7 +77,7 @@ function pageOf(rows: readonly Row[], machine: Result, form: Form): string {
     '## Targets that are missed',
     missed.length === 0
       ? 'None in these results.'
-      : missed.map(({ benchmark }) => `- \`${benchmark.name}\`: ${remarkOn(benchmark)}`).join('\n'),
+      : missed.map(({ benchmark }) => `- \`${benchmark.name}\`: ${remarkOn(benchmark, remarks)}`).join('\n'),
     method,
     '## Raw figures',
     'What stands beside each figure in `results.json`. Lists are rounds, in their order.',
@@ -81,8 +85,10 @@ function pageOf(rows: readonly Row[], machine: Result, form: Form): string {
   ].join('\n\n');
 }
 
-function remarkOn({ name }: Benchmark): string {
-  return (remarks as Readonly<Record<string, string>>)[name] ?? 'the cause has not been written down yet.';
+function remarkOn({ name }: Benchmark, remarks: Remarks): string {
+  const remark = (remarks as Readonly<Record<string, string>>)[name];
+  if (remark === undefined) throw new Error(`${name} misses its target, and no remark in test/bench/page.ts says why`);
+  return remark;
 }
 
 const introduction = `One command measures what Keyturn adds to the work that has to be done anyway, on your machine:

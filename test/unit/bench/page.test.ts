@@ -38,11 +38,11 @@ test('the page and the charts in docs/benchmarks are made of the results that li
 });
 
 test('a figure stands in table, chart and raw figures, and a missed target says so', () => {
-  const files = benchmarkFiles([machine, missed]);
+  const files = benchmarkFiles([machine, missed], { 'fan-out': 'one patch waits for another.' });
   const page = files.get('README.md');
   expect(page).toContain('1.50 × | ≤ 1.30 × | **no**');
   expect(page).toContain('`fan-out`: seconds 3, rounds 3 / 3.');
-  expect(page).toContain('`fan-out`: the cause has not been written down yet.');
+  expect(page).toContain('`fan-out`: one patch waits for another.');
   expect(files.get('ratios.svg')).toContain('class="missed"');
   expect(files.get('counts.svg')).not.toContain('<rect');
 });
@@ -55,9 +55,13 @@ test('a figure without a target is in the table and in no chart', () => {
 });
 
 test('the figures of a peer get a column', () => {
-  const page = benchmarkFiles([machine, { ...missed, peer: { value: 7, raw: {} } }]).get('README.md');
+  const page = benchmarkFiles([machine, { ...missed, met: true, peer: { value: 7, raw: {} } }]).get('README.md');
   expect(page).toContain('| figure | peer | target |');
   expect(page).toContain('| 7.00 × |');
+});
+
+test('a missed target without a remark makes no page', () => {
+  expect(() => benchmarkFiles([machine, missed], {})).toThrow('fan-out misses its target');
 });
 
 test('results without the machine that they are of make no page', () => {
