@@ -93,14 +93,14 @@ describe('Connect that cannot be read in part', () => {
   it.each<[string, FaultOrder, string]>([
     ['listing', { kind: 'status', status: 500, route: listingRoute }, 'ConnectUnavailable'],
     ['vaults', { kind: 'status', status: 403, route: vaultsRoute }, 'ConnectForbidden'],
-  ])('is said by resources in sync: no %s', async (name, fault, reason) => {
+  ])('is said by resources in sync: no %s', { timeout: 150_000 }, async (name, fault, reason) => {
     await createReady(name);
     const standing = scenario.connect.faults.order(fault);
     // Something has to make a listing due.
     scenario.connect.store.setField('Prod', name, 'password', 'second');
-    await untilReadiness(scenario.namespace, name, reason, 30_000);
+    await untilReadiness(scenario.namespace, name, reason, 60_000);
     standing.clear();
-    await untilReadiness(scenario.namespace, name, 'True', 30_000);
+    await untilReadiness(scenario.namespace, name, 'True', 60_000);
     expect(await untilValue(name, 'second')).toBe('second');
   });
 
