@@ -78,7 +78,7 @@ async function untilInSync(world: World, { ours }: RunningSubject): Promise<numb
     );
   }
   const { requests } = world.connect;
-  const asked = async (): Promise<number> => Object.values(await requests.counts()).reduce((sum, count) => sum + count, 0);
+  const asked = async (): Promise<number> => totalOf(await requests.counts());
   let [before, since] = [0, Date.now()];
   return waitFor(
     'Connect to be left alone',
@@ -99,7 +99,7 @@ function valueOf(metrics: string, name: string, labels: string): number {
 }
 
 function measuresOf(starts: readonly Start[]): Measures {
-  const requests = starts.map((start) => Object.values(start.requests).reduce((sum, count) => sum + count, 0));
+  const requests = starts.map((start) => totalOf(start.requests));
   const writes = starts.map((start) => start.writes);
   const last = starts.at(-1);
   const seconds = starts.map(({ inSync }) => inSync / 1000);
@@ -110,4 +110,8 @@ function measuresOf(starts: readonly Start[]): Measures {
     'restart-time': { value: median(seconds), raw: { rounds: seconds, cpuSeconds: starts.map((start) => start.cpuSeconds) } },
     start: { value: median(firsts), raw: { rounds: firsts, until: 'its first request to Connect arrived' } },
   };
+}
+
+function totalOf(counts: Readonly<Record<string, number>>): number {
+  return Object.values(counts).reduce((sum, count) => sum + count, 0);
 }

@@ -1,4 +1,4 @@
-import { type Point, slopeOf } from '../support/trend.ts';
+import { afterWarmUp, growthOf, type Point, slopeOf } from '../support/trend.ts';
 
 /** What is sampled; bytes, or counts. */
 export interface Sample {
@@ -47,18 +47,14 @@ export interface Trend {
   readonly most: number;
 }
 
-/** The first quarter is the warm-up: caches fill, and connections are made. */
-const warmUp = 1 / 4;
-
 export function trendsOf(samples: readonly Sample[]): readonly Trend[] {
-  const warm = samples.slice(Math.ceil(samples.length * warmUp));
+  const warm = afterWarmUp(samples);
   return Object.entries(bounds).map(([name, { what, unit, bound }]) => {
     const points = warm.map((sample): Point => [sample.rotations, sample[name as Measure]]);
     const [first = [0, 0]] = points;
     const last = points.at(-1) ?? first;
-    const slope = slopeOf(points);
     const most = Math.max(...samples.map((sample) => sample[name as Measure]));
-    return { what, unit, slope: slope * 1_000, growth: slope * (last[0] - first[0]), bound, first: first[1], last: last[1], most };
+    return { what, unit, slope: slopeOf(points) * 1_000, growth: growthOf(points), bound, first: first[1], last: last[1], most };
   });
 }
 

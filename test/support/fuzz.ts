@@ -3,7 +3,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { canaryForms } from './canary.ts';
-import { type Point, slopeOf } from './trend.ts';
+import { afterWarmUp, growthOf, type Point } from './trend.ts';
 
 /** What is fuzzed, and its part of all cases, in percent. */
 const parts = {
@@ -89,12 +89,12 @@ export async function fuzz<T>(target: FuzzTarget, drawn: fc.Arbitrary<T>, check:
   if (!isReplay && count >= longForm) checkGrowth(target, held);
 }
 
-/** @throws Error when something grew with the cases; the first quarter is the warm-up */
+/** @throws Error when something grew with the cases */
 function checkGrowth(target: FuzzTarget, held: readonly (readonly [done: number, held: Held])[]): void {
-  const warm = held.slice(Math.ceil(held.length / 4));
+  const warm = afterWarmUp(held);
   for (const what of ['heap', 'external', 'resources'] as const) {
     const points = warm.map(([done, one]): Point => [done, one[what]]);
-    const growth = Math.round(slopeOf(points) * ((points.at(-1)?.[0] ?? 0) - (points[0]?.[0] ?? 0)));
+    const growth = Math.round(growthOf(points));
     process.stdout.write(`${target}: ${what} grew by ${growth}\n`);
     if (growth > bounds[what])
       throw new Error(`${target}: ${what} grew by ${growth}: ${JSON.stringify(held.map(([at, one]) => [at, one[what]]))}`);

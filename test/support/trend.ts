@@ -9,3 +9,13 @@ export function slopeOf(points: readonly Point[]): number {
   if (points.length < 2 || spread === 0) return 0;
   return points.reduce((sum, [x, y]) => sum + (x - meanX) * (y - meanY), 0) / spread;
 }
+
+/** What that line grows by from the first point to the last. */
+export function growthOf(points: readonly Point[]): number {
+  return slopeOf(points) * ((points.at(-1)?.[0] ?? 0) - (points[0]?.[0] ?? 0));
+}
+
+/** All but the first quarter, which is the warm-up: caches fill, and connections are made. */
+export function afterWarmUp<T>(samples: readonly T[]): readonly T[] {
+  return samples.slice(Math.ceil(samples.length / 4));
+}
